@@ -6,7 +6,9 @@
     ├── ConfigError           our caller erred: a setting that is not allowed
     │   └── BindError         an address that cannot be parsed or listened on
     ├── HandlerError          our caller erred: a handler or message broke its contract
+    ├── ServerClosed          the server drains or has ended
     ├── ConnectionClosed      the connection is gone; what was to be sent will not be
+    │   └── ConnectionLost    the peer or the network broke it
     └── ProtocolError         the peer erred; the connection ends with this as its reason
         ├── FrameTooLong      a frame over its limit
         ├── MalformedFrame    bytes that are no frame
@@ -35,8 +37,16 @@ class HandlerError(SpeedoError):
     """A handler or message broke its contract, such as a reply that is not bytes."""
 
 
+class ServerClosed(SpeedoError):
+    """The server drains or has ended; it takes no new connection."""
+
+
 class ConnectionClosed(SpeedoError):
     """The connection is gone; what was to be sent will not be."""
+
+
+class ConnectionLost(ConnectionClosed):
+    """The peer or the network broke the connection."""
 
 
 class ProtocolError(SpeedoError):

@@ -1,0 +1,1 @@
+"""Measurements of speedo_trio beside its peers; `README.md` says how to run and read them."""

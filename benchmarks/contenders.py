@@ -1,0 +1,79 @@
+"""The servers that are compared, as a table: name, title, what they import, how they start."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Contender:
+    """One server program.
+
+    Attributes:
+        name: What `--servers` and the results call it.
+        title: What tables and plots call it.
+        package: What must be importable for it, and whose version is reported.
+        arguments: What follows `python -m`; `{port}` stands for the port.
+    """
+
+    name: str
+    title: str
+    package: str
+    arguments: tuple[str, ...]
+
+    def command(self, port: int) -> list[str]:
+        """The command that serves on this port of the loopback interface."""
+        return [sys.executable, "-m", *(part.format(port=port) for part in self.arguments)]
+
+    @property
+    def importable(self) -> bool:
+        """Whether this Python finds the package; it isn't imported here."""
+        return find_spec(self.package) is not None
+
+    @property
+    def version(self) -> str:
+        """The installed version of the package, or where it comes from instead."""
+        if self.package in sys.stdlib_module_names:
+            return "standard library"
+        try:
+            return version(self.package)
+        except PackageNotFoundError:
+            return "not installed, this tree"
+
+
+def _speedo(name: str, title: str, protocol: str) -> Contender:
+    arguments = ("speedo_trio", "serve", protocol, "--bind", "tcp://127.0.0.1:{port}")
+    return Contender(name=name, title=title, package="speedo_trio", arguments=arguments)
+
+
+def _peer(name: str, title: str, package: str) -> Contender:
+    module = "benchmarks.peers." + name.replace("-", "_")
+    return Contender(name=name, title=title, package=package, arguments=(module, "{port}"))
+
+
+CONTENDERS = (
+    _speedo("speedo", "speedo, threads", "echo"),
+    _speedo("speedo-async", "speedo, async", "benchmarks.speedo_async:AsyncEcho"),
+    _peer("asyncio-protocol", "asyncio Protocol", "asyncio"),
+    _peer("asyncio-joined", "asyncio Protocol, joined", "asyncio"),
+    _peer("asyncio-streams", "asyncio streams", "asyncio"),
+    _peer("asyncio-executor", "asyncio run_in_executor", "asyncio"),
+    _peer("uvloop-protocol", "uvloop Protocol", "uvloop"),
+    _peer("twisted-threads", "Twisted deferToThread", "twisted"),
+    _peer("trio-threads", "trio serve_tcp, to_thread", "trio"),
+)
+
+NAMES = tuple(contender.name for contender in CONTENDERS)
+
+# What ratios are taken against: asyncio at its quickest documented way, and asyncio when
+# messages may block, which is what the default speedo echo allows.
+BASELINES = ("asyncio-protocol", "asyncio-executor")
+
+
+def chosen(names: list[str]) -> list[Contender]:
+    """The contenders of these names, in the table's order."""
+    return [contender for contender in CONTENDERS if contender.name in names]

@@ -1,0 +1,1 @@
+"""One small echo server per peer: `python -m benchmarks.peers.NAME PORT`."""

@@ -1,0 +1,132 @@
+"""The settings of a server: frozen, validated once, each with its unit, bound and reason.
+
+Every class here is a section of the configuration file and a prefix of the command's flags.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+from attrs import Attribute, field, frozen
+
+from speedo_trio.errors import ConfigError
+
+_Validator = Callable[[Any, "Attribute[Any]", Any], None]
+
+
+def _whole(low: int, high: int = 2**31 - 1) -> _Validator:
+    def validate(section: object, attribute: Attribute[Any], value: object) -> None:
+        if type(value) is not int or not low <= value <= high:
+            raise ConfigError(
+                f"{attribute.name} is {value!r}; allowed is a whole number from {low} to {high}"
+            )
+
+    return validate
+
+
+def _seconds(low: float = 0.0, *, none: bool = False) -> _Validator:
+    def validate(section: object, attribute: Attribute[Any], value: object) -> None:
+        if value is None and none:
+            return
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < low:  # type: ignore[arg-type, operator]  # number says so
+            allowed = f"a number of seconds of at least {low:g}" + (" or none" if none else "")
+            raise ConfigError(f"{attribute.name} is {value!r}; allowed is {allowed}")
+
+    return validate
+
+
+def _one_of(*values: str) -> _Validator:
+    def validate(section: object, attribute: Attribute[Any], value: object) -> None:
+        if value not in values:
+            raise ConfigError(
+                f"{attribute.name} is {value!r}; allowed is {' or '.join(map(repr, values))}"
+            )
+
+    return validate
+
+
+def _section(kind: type) -> _Validator:
+    def validate(section: object, attribute: Attribute[Any], value: object) -> None:
+        if not isinstance(value, kind):
+            raise ConfigError(f"{attribute.name} is {value!r}; allowed is a {kind.__name__}")
+
+    return validate
+
+
+@frozen(kw_only=True)
+class Limits:
+    """How much of everything that waits or grows there may be."""
+
+    connections: int = field(default=65_536, validator=_whole(1))
+    """Connections open at once."""
+    when_full: Literal["wait", "refuse"] = field(default="wait", validator=_one_of("wait", "refuse"))
+    """At that limit: "wait" leaves new peers in the kernel's queue until there is room, "refuse"
+    accepts and closes them at once."""
+    backlog: int = field(default=4096, validator=_whole(1, 65_535))
+    """Peers that the kernel queues until they are accepted; the kernel's own limit
+    (Linux: net.core.somaxconn, by default 4096) applies too."""
+    read_bytes: int = field(default=65_536, validator=_whole(1, 2**24))
+    """The most that one read takes, and so the largest `data` that a handler gets."""
+    lane_messages: int = field(default=1024, validator=_whole(1))
+    """Messages of one connection that wait; then its reading stops. A full read of 64-byte lines
+    fits."""
+    lane_bytes: int = field(default=1_048_576, validator=_whole(1))
+    """Bytes of one connection that were read and whose messages have not all been executed; then
+    its reading stops. One read more may be on top."""
+    messages: int = field(default=262_144, validator=_whole(1))
+    """Messages that wait in all lanes together; then all reading stops until some are done."""
+    unsent_high: int = field(default=65_536, validator=_whole(1))
+    """Bytes of one connection that wait to be sent; beyond that its messages are not executed and
+    `Connection.send` waits. The replies of one turn may be on top."""
+    unsent_bytes: int = field(default=4_194_304, validator=_whole(1))
+    """Bytes of one connection that `Connection.write` may leave waiting; then it is aborted."""
+
+
+@frozen(kw_only=True)
+class Timeouts:
+    """How long things may take, in seconds; none means for ever."""
+
+    idle: float | None = field(default=None, validator=_seconds(0.001, none=True))
+    """A connection from which nothing was received, to which nothing was sent and for which
+    nothing was executed for this long is closed. Seen after at most twice this time."""
+    write: float | None = field(default=30.0, validator=_seconds(0.001, none=True))
+    """A connection whose peer took no byte of what waits to be sent for this long is aborted."""
+    linger: float = field(default=1.0, validator=_seconds())
+    """After the last reply, how long to wait for the peer to close. Closing before would make the
+    kernel send a reset that can destroy the reply while it travels (RFC 1122, 4.2.2.13)."""
+    grace: float = field(default=10.0, validator=_seconds())
+    """How long a drain lets connections finish."""
+    kill_after: float = field(default=5.0, validator=_seconds())
+    """How long, after the grace, a drain waits for threads inside a message."""
+
+
+@frozen(kw_only=True)
+class Workers:
+    """Where messages run, and how much a connection gets before it is another's turn."""
+
+    count: int = field(default=16, validator=_whole(1, 4096))
+    """How many threads execute messages at most, and how many Trio tasks execute async ones.
+    Threads beyond the first start only when messages block or are slow."""
+    turn_messages: int = field(default=1024, validator=_whole(1))
+    """Messages of one connection that are executed in one turn."""
+    turn_bytes: int = field(default=65_536, validator=_whole(1))
+    """Bytes of replies after which a turn ends."""
+    turn_seconds: float = field(default=0.002, validator=_seconds())
+    """Seconds after which a turn ends; a message is never interrupted."""
+    patience: float = field(default=0.002, validator=_seconds(0.0001))
+    """Seconds in one message after which a thread counts as blocked: what waits behind it is
+    given to another."""
+    linger: float = field(default=5.0, validator=_seconds())
+    """How long a thread with nothing to do is kept for the next message, in seconds."""
+
+
+@frozen(kw_only=True)
+class Config:
+    """All settings of a server."""
+
+    limits: Limits = field(factory=Limits, validator=_section(Limits))
+    timeouts: Timeouts = field(factory=Timeouts, validator=_section(Timeouts))
+    workers: Workers = field(factory=Workers, validator=_section(Workers))

@@ -1,0 +1,219 @@
+"""What happens, as frozen facts: addresses, the reasons of an end, and the events observers get.
+
+An observer is any callable that takes an `Event`. It is called synchronously on the Trio thread.
+What it raises is logged and otherwise ignored, so that a failing observer harms nobody.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@frozen
+class Address:
+    """One end of a connection, or where a server listens.
+
+    ``str()`` gives it as a bind URL would: ``tcp://127.0.0.1:9292``, ``tcp://[::1]:9292``,
+    ``unix:/run/speedo.sock``. A Unix client has no path of its own: ``unix:``. A stream that
+    the application brought is ``stream:``.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.scheme != "tcp":
+            return f"{self.scheme}:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp://{host}:{self.port}"
+
+
+@frozen(kw_only=True)
+class TLSInfo:
+    """What a TLS handshake agreed on."""
+
+    version: str
+    cipher: str
+    alpn: str | None = None
+    certificate: Mapping[str, object] | None = None
+    """The peer's certificate as `ssl.SSLSocket.getpeercert` gives it; None without one."""
+
+
+class Cause(enum.Enum):
+    """Why a connection ended."""
+
+    EOF = "the peer ended its stream"
+    CLOSED = "closed by this side"
+    ABORTED = "aborted by this side"
+    LOST = "the connection was lost"
+    PROTOCOL_ERROR = "the peer broke the protocol"
+    HANDLER_ERROR = "the handler or a message raised"
+    IDLE = "nothing was received for too long"
+    WRITE_TIMEOUT = "the peer read too slowly"
+    OVERFLOW = "too many bytes waited to be sent"
+    DRAINED = "the server drained"
+    GRACE_OVER = "the drain's grace was over"
+    STOPPED = "the server was stopped"
+
+
+@frozen
+class CloseReason:
+    """Why a connection ended, and the error behind it if there was one."""
+
+    cause: Cause
+    error: BaseException | None = None
+
+    def __str__(self) -> str:
+        if self.error is None:
+            return self.cause.value
+        return f"{self.cause.value}: {type(self.error).__name__}: {self.error}"
+
+
+@frozen(kw_only=True)
+class DrainReport:
+    """What a drain did. Durations in seconds."""
+
+    connections: int
+    """Connections that were open when the drain began, or were accepted by it."""
+    executed: int
+    """Messages executed during the drain."""
+    dropped_messages: int
+    """Messages received but not executed to their end when the grace was over."""
+    dropped_bytes: int
+    """Bytes of replies that their peers had not taken when the grace was over."""
+    cut_connections: int
+    """Connections that did not end by themselves within the grace."""
+    abandoned_threads: int
+    """Worker threads still inside a message after ``kill_after``."""
+    seconds: float
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was dropped, cut or abandoned."""
+        return not (
+            self.dropped_messages
+            or self.dropped_bytes
+            or self.cut_connections
+            or self.abandoned_threads
+        )
+
+    def __str__(self) -> str:
+        text = (
+            f"drained {self.connections} connections in {self.seconds:.2f} s, "
+            f"{self.executed} messages executed"
+        )
+        if self.clean:
+            return f"{text}, nothing dropped"
+        return (
+            f"{text}; dropped {self.dropped_messages} messages and {self.dropped_bytes} bytes of "
+            f"replies, cut {self.cut_connections} connections, "
+            f"abandoned {self.abandoned_threads} threads"
+        )
+
+
+@frozen(kw_only=True)
+class Listening:
+    """The server listens; `addresses` are the ones that it really has, ports filled in."""
+
+    addresses: tuple[Address, ...]
+
+
+@frozen(kw_only=True)
+class AcceptFailed:
+    """Accepting failed for want of something, such as file descriptors; it is tried again."""
+
+    address: Address
+    error: OSError
+    retry_in: float
+    """Seconds until accepting is tried again."""
+
+
+@frozen(kw_only=True)
+class ConnectionRefused:
+    """A connection was closed unserved because ``limits.connections`` are open."""
+
+    peer: Address
+    limit: int
+
+
+@frozen(kw_only=True)
+class ConnectionFailed:
+    """A connection ended, or ends soon, because of an error: the one report of it.
+
+    A peer that breaks the protocol and a bug in the handler are both here; `reason` tells
+    which. Peers that merely vanish are not.
+    """
+
+    connection: int
+    peer: Address
+    reason: CloseReason
+    message: object = field(default=None)
+    """The message that raised; None when it was not a message."""
+
+
+@frozen(kw_only=True)
+class DrainStarted:
+    """The server drains from now on."""
+
+    connections: int
+    grace: float
+
+
+@frozen(kw_only=True)
+class Drained:
+    """The drain is over."""
+
+    report: DrainReport
+
+
+Event: TypeAlias = (
+    Listening | AcceptFailed | ConnectionRefused | ConnectionFailed | DrainStarted | Drained
+)
+Observer: TypeAlias = Callable[[Event], None]
+
+_logger = logging.getLogger("speedo_trio")
+
+
+def log_event(event: Event) -> None:
+    """The default observer: writes what an operator must know to the logger ``speedo_trio``.
+
+    A handler's or message's error is an ERROR with its traceback, a peer that breaks the
+    protocol INFO, a failing accept or a refused connection WARNING, the rest INFO.
+    """
+    match event:
+        case ConnectionFailed(reason=CloseReason(cause=Cause.PROTOCOL_ERROR)):
+            _logger.info("connection %d from %s: %s", event.connection, event.peer, event.reason)
+        case ConnectionFailed():
+            what = "" if event.message is None else f", in {event.message!r}"
+            _logger.error(
+                "connection %d from %s%s: %s",
+                event.connection,
+                event.peer,
+                what,
+                event.reason,
+                exc_info=event.reason.error,
+            )
+        case AcceptFailed():
+            _logger.warning(
+                "%s: accept failed, next try in %g s: %s", event.address, event.retry_in, event.error
+            )
+        case ConnectionRefused():
+            _logger.warning(
+                "connection from %s refused: %d connections are open", event.peer, event.limit
+            )
+        case Listening():
+            _logger.info("listening on %s", ", ".join(map(str, event.addresses)))
+        case DrainStarted():
+            _logger.info("draining %d connections, grace %g s", event.connections, event.grace)
+        case Drained():
+            _logger.info("%s", event.report)

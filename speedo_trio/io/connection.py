@@ -1,0 +1,275 @@
+"""A connection: one ordered writer for replies and pushed bytes, whoever writes them.
+
+Bytes wait in `WireConnection.replies`, a list that anyone may append to (one append is atomic)
+and that only the holder of the connection's lock takes from. `WireConnection.flush` sends what
+waits without blocking, from whichever thread asks; only what the kernel does not take is left to
+a writer task, which then is the only one that sends until all is gone.
+
+Next: `speedo_trio.link`, which owns the connection.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from speedo_trio.errors import ConnectionClosed, ConnectionLost
+
+if TYPE_CHECKING:
+    from speedo_trio.config import Limits
+    from speedo_trio.events import Address, TLSInfo
+    from speedo_trio.io.border import Border
+    from speedo_trio.io.wire import Data, Wire
+
+
+class ConnectionOwner(Protocol):
+    """Who a connection tells what happens to it. All on the Trio thread."""
+
+    def write_blocked(self) -> None:
+        """The kernel took no more: run `WireConnection.write_out` in a task."""
+
+    def write_lost(self, error: ConnectionLost) -> None:
+        """Sending found the connection broken."""
+
+    def overflowed(self) -> None:
+        """More was written than may wait."""
+
+    def ungated(self) -> None:
+        """There is room for replies again, after `WireConnection.gate` said that there is none."""
+
+    def progressed(self) -> None:
+        """Bytes that waited were sent."""
+
+    def close_asked(self) -> None:
+        """`WireConnection.close` was called."""
+
+    def abort_asked(self) -> None:
+        """`WireConnection.abort` was called."""
+
+
+class WireConnection:
+    """What a handler sees as its `Connection`, over a wire."""
+
+    __slots__ = (
+        "_border",
+        "_closed",
+        "_flushing",
+        "_gated",
+        "_limits",
+        "_lock",
+        "_owner",
+        "_rest",
+        "_room",
+        "_wire",
+        "_writing",
+        "_written",
+        "id",
+        "replies",
+        "sent",
+        "tls",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        wire: Wire,
+        owner: ConnectionOwner,
+        border: Border,
+        limits: Limits,
+        tls: TLSInfo | None = None,
+    ) -> None:
+        self.id = number
+        self.tls = tls
+        self.replies: list[bytes] = []
+        self.sent = 0
+        """Bytes that the kernel took."""
+        self._wire = wire
+        self._owner = owner
+        self._border = border
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._rest: Data = b""  # taken from replies, not yet sent
+        self._written = 0  # bytes in replies that came by write()
+        self._writing = False  # a writer task sends, nobody else
+        self._flushing = False  # a flush is on its way to the Trio thread
+        self._gated = False  # the lane waits for ungated()
+        self._closed = False
+        self._room: trio.Event | None = None  # set when send() may go on
+
+    @property
+    def peer(self) -> Address:
+        return self._wire.peer
+
+    @property
+    def local(self) -> Address:
+        return self._wire.local
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait to be sent, without the replies of a turn that goes on."""
+        return len(self._rest) + self._written
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return not (self._rest or self.replies or self._writing)
+
+    def write(self, data: bytes) -> bool:
+        if type(data) is not bytes:
+            data = _bytes(data)
+        with self._lock:
+            if self._closed:
+                return False
+            if self.unsent + len(data) > self._limits.unsent_bytes:
+                self._border.soon(self._owner.overflowed)
+                return False
+            self.replies.append(data)
+            self._written += len(data)
+            if self._writing or self._flushing:
+                return True
+            self._flushing = True
+        self._border.soon(self._flush_soon)
+        return True
+
+    async def send(self, data: bytes) -> None:
+        while self.unsent > self._limits.unsent_high and not self._closed:
+            if self._room is None:
+                self._room = trio.Event()
+            await self._room.wait()
+        if not self.write(data):
+            raise ConnectionClosed(f"connection {self.id} is closed; {len(data)} bytes not sent")
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        self._border.now(self._owner.close_asked)
+
+    def abort(self) -> None:
+        self._border.now(self._owner.abort_asked)
+
+    def flush(self) -> None:
+        """Send what waits, as far as it goes without waiting. From any thread."""
+        if not self.replies:
+            return
+        with self._lock:
+            if self._writing or self._closed:
+                return  # the writer task will take it, or nobody
+            self._take()
+            try:
+                sent = self._wire.send_nowait(self._rest)
+            except ConnectionLost as lost:
+                self._closed = True
+                self._drop()
+                self._border.soon(lambda error=lost: self._owner.write_lost(error))  # type: ignore[misc]  # binds the error, which Python unbinds
+                return
+            self._advance(sent)
+            if not self._rest:
+                return
+            self._writing = True
+        self._border.now(self._owner.write_blocked)
+
+    def gate(self) -> bool:
+        """Whether too much waits for more replies to be made now.
+
+        After True the owner's `ungated` is called once, when there is room again.
+        """
+        if not self._writing:
+            return False
+        with self._lock:
+            self._gated = (
+                self._writing and not self._closed and self.unsent > self._limits.unsent_high
+            )
+            return self._gated
+
+    async def write_out(self, timeout: float | None) -> bool:
+        """Send until nothing waits; the writer task.
+
+        Returns:
+            False when the peer took no byte for `timeout` seconds.
+
+        Raises:
+            ConnectionLost: the connection broke.
+        """
+        while True:
+            with self._lock:
+                if self._closed:
+                    return True
+                if not self._rest:
+                    self._take()
+                    self._writing = bool(self._rest)
+                    if not self._writing:
+                        return True
+            with trio.move_on_after(trio_seconds(timeout)) as scope:
+                sent = await self._wire.push(self._rest)
+            if scope.cancelled_caught:
+                return False
+            with self._lock:
+                self._advance(sent)
+            self._open_gates()
+
+    async def send_eof(self) -> None:
+        """Tell the peer that no more comes."""
+        await self._wire.send_eof()
+
+    async def close_wire(self) -> int:
+        """Let go of the wire at once.
+
+        Returns:
+            How many bytes were left unsent.
+        """
+        with self._lock:  # no worker thread is inside send() now, none will be
+            self._closed = True
+            left = self._drop()
+        self._open_gates()
+        await self._wire.close()
+        return left
+
+    def _flush_soon(self) -> None:
+        self._flushing = False
+        self.flush()
+        self._owner.progressed()
+
+    def _take(self) -> None:
+        """Make `replies` the rest, which is empty. Under the lock."""
+        count = len(self.replies)  # a worker may append meanwhile
+        self._rest = b"".join(self.replies[:count])
+        del self.replies[:count]
+        self._written = 0
+
+    def _advance(self, sent: int) -> None:
+        """Forget the first `sent` bytes of the rest. Under the lock."""
+        self.sent += sent
+        self._rest = memoryview(self._rest)[sent:] if sent < len(self._rest) else b""
+
+    def _drop(self) -> int:
+        """Forget what waits; how many bytes that was. Under the lock."""
+        left = len(self._rest) + sum(map(len, self.replies))
+        self._rest = b""
+        self.replies.clear()
+        self._written = 0
+        return left
+
+    def _open_gates(self) -> None:
+        """Let those go on who wait for room. On the Trio thread, without the lock."""
+        with self._lock:
+            if self.unsent > self._limits.unsent_high // 2:
+                return
+            gated, self._gated = self._gated, False
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+        if gated:
+            self._owner.ungated()
+        self._owner.progressed()
+
+
+def _bytes(data: object) -> bytes:
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise TypeError(f"write() takes bytes, not {type(data).__name__}")
+
+
+def trio_seconds(timeout: float | None) -> float:
+    """A timeout as Trio takes it: None, for ever, is infinity."""
+    return float("inf") if timeout is None else timeout

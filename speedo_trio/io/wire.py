@@ -1,0 +1,183 @@
+"""A wire: the bytes of one peer, as a socket or as any Trio stream.
+
+A wire does single steps and translates their errors: what breaks it is a `ConnectionLost`, from
+its cause. Order, bounds and closing are the connection's.
+
+Next: `speedo_trio.io.connection`.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import socket
+import termios
+from typing import Protocol, TypeAlias
+
+import trio
+
+from speedo_trio.errors import ConnectionLost
+from speedo_trio.events import Address
+
+Data: TypeAlias = bytes | memoryview
+
+
+class Wire(Protocol):
+    """One peer's bytes, both ways."""
+
+    @property
+    def peer(self) -> Address:
+        """The other end's address."""
+
+    @property
+    def local(self) -> Address:
+        """This end's address."""
+
+    async def receive(self, size: int) -> bytes:
+        """Wait for between 1 and `size` bytes; ``b""`` when the peer has ended its stream.
+
+        A cancel loses nothing.
+        """
+
+    def unread(self) -> int:
+        """How many bytes `receive` would give without waiting, as far as that can be known."""
+
+    def send_nowait(self, data: Data) -> int:
+        """Send what can be sent without waiting; how many bytes that was. From any thread."""
+
+    async def push(self, data: Data) -> int:
+        """Wait until at least one byte of `data` could be sent; how many were.
+
+        After a cancel it is not known what was sent: the wire is good for nothing more.
+        """
+
+    async def send_eof(self) -> None:
+        """Tell the peer that no more comes, if the wire can."""
+
+    async def close(self) -> None:
+        """Let go of the wire at once, without waiting for the peer. Calls that wait end."""
+
+
+class SocketWire:
+    """A connected, non-blocking stream socket.
+
+    It works on the socket itself, not on a `trio.SocketStream`: that saves half of the memory of
+    an idle connection and lets a worker thread send its reply without a way back to Trio first.
+    """
+
+    __slots__ = ("_listener", "_name", "_socket")
+
+    def __init__(self, connected: socket.socket, name: object, listener: Address) -> None:
+        """Args: the socket, its peer's name as `socket.accept` gave it, who accepted it."""
+        self._socket = connected
+        self._name = name
+        self._listener = listener
+
+    @property
+    def peer(self) -> Address:
+        return address_of(self._name)
+
+    @property
+    def local(self) -> Address:
+        try:
+            return address_of(self._socket.getsockname())
+        except OSError:  # closed by now
+            return self._listener
+
+    async def receive(self, size: int) -> bytes:
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(self._socket)
+                return self._socket.recv(size)
+            except BlockingIOError:
+                continue  # readable, then not: another kernel's idea of level triggering
+            except (OSError, trio.ClosedResourceError) as error:
+                raise ConnectionLost(str(error)) from error
+
+    def unread(self) -> int:
+        count = array.array("i", [0])
+        try:
+            fcntl.ioctl(self._socket, termios.FIONREAD, count)
+        except OSError:  # gone; receive() will tell
+            return 0
+        return count[0]
+
+    def send_nowait(self, data: Data) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def push(self, data: Data) -> int:
+        while True:
+            try:
+                await trio.lowlevel.wait_writable(self._socket)
+            except (OSError, trio.ClosedResourceError) as error:
+                raise ConnectionLost(str(error)) from error
+            if sent := self.send_nowait(data):
+                return sent
+
+    async def send_eof(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+
+class StreamWire:
+    """Any Trio stream; only the Trio thread can send on it."""
+
+    __slots__ = ("_stream",)
+
+    peer = Address("stream")
+    local = Address("stream")
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+
+    async def receive(self, size: int) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(size))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionLost(_text(error)) from error
+
+    def unread(self) -> int:
+        return 0  # a stream does not tell
+
+    def send_nowait(self, data: Data) -> int:
+        return 0
+
+    async def push(self, data: Data) -> int:
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionLost(_text(error)) from error
+        return len(data)
+
+    async def send_eof(self) -> None:
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            try:
+                await self._stream.send_eof()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise ConnectionLost(_text(error)) from error
+
+    async def close(self) -> None:
+        await trio.aclose_forcefully(self._stream)
+
+
+def address_of(name: object) -> Address:
+    """The address that a socket's name, as the socket module gives it, stands for."""
+    if isinstance(name, tuple):
+        return Address("tcp", host=name[0].partition("%")[0], port=name[1])
+    return Address("unix", path=name.decode() if isinstance(name, bytes) else str(name))
+
+
+def _text(error: Exception) -> str:
+    return str(error.__cause__ or error) or type(error).__name__

@@ -1,0 +1,477 @@
+"""One peer's life: bytes to the handler, messages to the lane, replies back, one ending.
+
+A link introduces the rooms to one another: a wire's bytes (`speedo_trio.io`), a protocol's
+messages (`speedo_trio.protocol`) and a lane (`speedo_trio.queue`). Its one task reads, then
+finishes, then closes; `Link.end` is the one way to make it stop reading and says why.
+
+Next: `speedo_trio.server`, which starts links and drains them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field
+
+from speedo_trio.errors import ConnectionLost, HandlerError, ProtocolError
+from speedo_trio.events import Cause, CloseReason, ConnectionFailed
+from speedo_trio.io.connection import WireConnection
+from speedo_trio.protocol.handler import ProtocolHandler
+from speedo_trio.protocol.message import Message
+from speedo_trio.queue.lane import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from speedo_trio.config import Config
+    from speedo_trio.events import Event, Observer
+    from speedo_trio.io.border import Border
+    from speedo_trio.io.idle import IdleWatch
+    from speedo_trio.io.wire import Wire
+    from speedo_trio.protocol.handler import Messages, ProtocolHandlerFactory
+    from speedo_trio.queue.lane import Tally
+    from speedo_trio.worker.crew import Crew
+
+_ISOLATED = (Exception, SystemExit)
+"""What a handler may raise without harm to others. `KeyboardInterrupt` is not the handler's."""
+
+_CLOSE_SECONDS = 0.25
+"""How long letting go of a wire may take. A socket takes none; a stream that the application
+brought gets this much before it is left to itself."""
+
+_NOBODY_WAITS = (Cause.LOST, Cause.ABORTED)
+"""After these nothing counts as dropped: the peer is gone, or our side wanted it so."""
+
+_logger = logging.getLogger("speedo_trio")
+
+
+@define(eq=False)
+class Totals:
+    """Sums over links."""
+
+    received: int = 0
+    sent: int = 0
+    executed: int = 0
+    dropped_messages: int = 0
+    dropped_bytes: int = 0
+    cut: int = 0
+
+    def add(self, link: Link) -> None:
+        self.received += link.received
+        self.sent += link.connection.sent
+        self.executed += link.lane.executed
+        self.dropped_messages += link.dropped_messages
+        self.dropped_bytes += link.dropped_bytes
+        self.cut += link.cut
+
+
+@define(eq=False)
+class House:
+    """What all links of a server share."""
+
+    config: Config
+    factory: ProtocolHandlerFactory
+    observer: Observer
+    nursery: trio.Nursery
+    border: Border
+    crew: Crew
+    tally: Tally
+    idle_watch: IdleWatch | None
+    links: set[Link] = field(factory=set)
+    connections: int = 0
+    """Connections so far."""
+    ended: Totals = field(factory=Totals)
+    """The sums over the links that have ended."""
+    _departures: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
+
+    def enter(self, link: Link) -> int:
+        """A link begins; its number."""
+        self.connections += 1
+        self.links.add(link)
+        if self.idle_watch is not None:
+            self.idle_watch.add(link)
+        return self.connections
+
+    def leave(self, link: Link) -> None:
+        """A link has ended."""
+        self.links.discard(link)
+        if self.idle_watch is not None:
+            self.idle_watch.discard(link)
+        self.ended.add(link)
+        self._departures.unpark_all()
+
+    async def departure(self) -> None:
+        """Wait for a link to end."""
+        await self._departures.park()
+
+    def observe(self, event: Event) -> None:
+        """Tell the observer; what it raises harms nobody."""
+        try:
+            self.observer(event)
+        except Exception:
+            _logger.exception("the observer raised on %r", event)
+
+
+class Link:
+    """One connection, from accept to close."""
+
+    __slots__ = (
+        "_bell",
+        "_closed",
+        "_draining",
+        "_dropping",
+        "_handler",
+        "_house",
+        "_last_read",
+        "_last_sent",
+        "_pending",
+        "_reading",
+        "_reason",
+        "_reported",
+        "_scope",
+        "_unexecuted",
+        "_unsent",
+        "_wire",
+        "connection",
+        "cut",
+        "encode",
+        "lane",
+        "received",
+        "replies",
+    )
+
+    def __init__(self, house: House, wire: Wire) -> None:
+        self._house = house
+        self._wire = wire
+        self._last_read = trio.current_time()
+        self._last_sent = 0
+        self.connection = WireConnection(
+            house.enter(self), wire, self, house.border, house.config.limits
+        )
+        self.replies = self.connection.replies
+        self.lane: Lane[Message] = Lane(self, house.config.limits.lane_messages, house.tally)
+        self.encode: Callable[[bytes], bytes] | None = None
+        self.received = 0
+        self.cut = False
+        """Whether a drain's grace was over before this link had ended."""
+        self._handler: ProtocolHandler | None = None
+        self._pending: Iterator[Message] | None = None  # messages that found no room yet
+        self._unexecuted = 0  # bytes read since the lane was last seen idle
+        self._scope = trio.CancelScope()
+        self._reading = True
+        self._draining = False
+        self._dropping = False
+        self._unsent = 0  # bytes left when the wire was closed
+        self._closed = False
+        self._reason: CloseReason | None = None
+        self._reported = False
+        self._bell: trio.Event | None = None
+
+    async def run(self) -> None:
+        """Serve the peer; the link's task. Returns when the connection has ended."""
+        try:
+            with self._scope:
+                await self._isolated(self._read)
+            self._reading = False
+            if not self._dropping:
+                self._scope = trio.CancelScope()
+                with self._scope:
+                    await self._isolated(self._finish)
+            await self._close()
+            await self._until(lambda: not self.lane.claimed)
+        finally:
+            await self._close()
+            self._leave()
+
+    def end(
+        self,
+        cause: Cause,
+        error: BaseException | None = None,
+        *,
+        drop: bool = False,
+        message: object = None,
+    ) -> None:
+        """Stop reading, for this reason, unless there was one before.
+
+        What was received is still executed and answered; with `drop`, it is not.
+        """
+        reason = CloseReason(cause, error)
+        if self._reason is None:
+            self._reason = reason
+        if cause in (Cause.PROTOCOL_ERROR, Cause.HANDLER_ERROR) and not self._reported:
+            self._reported = True
+            self._report(reason, message)
+        if drop:
+            self._dropping = True
+            self.lane.shut_down()
+            self._house.crew.cancel(self.lane)
+        if drop or self._reading:
+            self._scope.cancel(reason=cause.value)
+
+    def drain(self) -> None:
+        """Finish: handle what the kernel has received, let the handler say goodbye, end."""
+        self._draining = True
+        if self._reading:
+            self._scope.cancel(reason=Cause.DRAINED.value)
+
+    def cut_off(self) -> None:
+        """The drain's grace is over."""
+        self.cut = True
+        self.end(Cause.GRACE_OVER, drop=True)
+
+    @property
+    def dropped_messages(self) -> int:
+        """Messages received but not executed to their end, once the link has ended."""
+        lane = self.lane
+        return self._missed(lane.dropped + len(lane.messages) + lane.claimed)
+
+    @property
+    def dropped_bytes(self) -> int:
+        """Bytes of replies not sent, once the link has ended."""
+        return self._missed(self._unsent)
+
+    def _missed(self, count: int) -> int:
+        if self._reason is not None and self._reason.cause in _NOBODY_WAITS:
+            return 0
+        return count
+
+    # The task
+
+    async def _isolated(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Run a step of the task; what the peer or the handler does wrong ends only this link."""
+        try:
+            await step()
+        except ConnectionLost as lost:
+            self.end(Cause.LOST, lost, drop=True)
+        except ProtocolError as error:
+            self.end(Cause.PROTOCOL_ERROR, error)
+        except _ISOLATED as error:
+            self.end(Cause.HANDLER_ERROR, error)
+
+    async def _read(self) -> None:
+        """From the handler's making to the end of what the peer sends."""
+        handler = self._make_handler()
+        await self._admit(handler.opened())
+        limits = self._house.config.limits
+        while data := await self._wire.receive(limits.read_bytes):
+            await self._handle(handler, data)
+            if self._unexecuted >= limits.lane_bytes:
+                await self._until(lambda: not self.lane.messages)
+        await self._admit(handler.eof())
+        self.end(Cause.EOF)
+
+    def _make_handler(self) -> ProtocolHandler:
+        handler = self._house.factory(self.connection)
+        if not isinstance(handler, ProtocolHandler):
+            raise HandlerError(
+                f"the factory gave {type(handler).__name__}; allowed is a ProtocolHandler"
+            )
+        self._handler = handler
+        self.encode = handler.encoder()
+        return handler
+
+    async def _handle(self, handler: ProtocolHandler, data: bytes) -> None:
+        self.received += len(data)
+        self._last_read = trio.current_time()
+        if not self.lane.claimed:
+            self._unexecuted = 0
+        self._unexecuted += len(data)
+        await self._admit(handler.handle(data))
+
+    async def _finish(self) -> None:
+        """From the end of reading to the last byte sent."""
+        await self._admit_pending()
+        if self._draining and self._reason is None:
+            await self._isolated(self._last_words)
+        await self._until(lambda: not self.lane.claimed and self.connection.idle)
+        await self._linger()
+
+    async def _last_words(self) -> None:
+        """Handle what the kernel had received when the drain began, and say goodbye."""
+        handler = self._handler or self._make_handler()
+        left = self._wire.unread()
+        while left > 0:
+            data = await self._wire.receive(min(left, self._house.config.limits.read_bytes))
+            if not data:
+                break
+            left -= len(data)
+            await self._handle(handler, data)
+        await self._admit(handler.draining())
+        self.end(Cause.DRAINED)
+
+    async def _linger(self) -> None:
+        """Say that no more comes and read on for a while.
+
+        Closing with unread input makes the kernel send a reset, which can overtake the last
+        reply and destroy it.
+        """
+        await self.connection.send_eof()
+        if self._reason is None or self._reason.cause is not Cause.EOF:
+            with trio.move_on_after(self._house.config.timeouts.linger):
+                while await self._wire.receive(self._house.config.limits.read_bytes):
+                    pass
+
+    async def _close(self) -> None:
+        """Let go of the wire, at once. Does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        self.lane.shut_down()
+        with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+            self._unsent = await self.connection.close_wire()
+
+    def _leave(self) -> None:
+        """The one ending."""
+        self._house.leave(self)
+        if self._handler is not None:
+            reason = self._reason or CloseReason(Cause.STOPPED)
+            try:
+                self._handler.closed(reason)
+            except _ISOLATED as error:
+                self._report(CloseReason(Cause.HANDLER_ERROR, error))
+
+    # Messages to the lane
+
+    async def _admit(self, messages: Messages) -> None:
+        """Put messages on the lane, waiting for room; the rest stays pending on cancel."""
+        if messages is not None:
+            self._pending = iter(messages)
+            if self._put():
+                await self._admit_pending()
+
+    async def _admit_pending(self) -> None:
+        while self._put():
+            await self._until(self._has_room)
+
+    def _put(self) -> bool:
+        """Put what there is room for and see to its execution; whether more is pending."""
+        lane, more = self.lane, False
+        if self._pending is None or lane.shut:
+            return False
+        try:
+            more = lane.put(self._pending)
+        finally:
+            if not more:
+                self._pending = None
+            if lane.claim():
+                self._house.crew.dispatch(lane)
+            else:
+                self._house.crew.attend()
+        return more
+
+    def _has_room(self) -> bool:
+        """Whether there is enough room to go on; waits low, so that it isn't woken for each."""
+        return len(self.lane.messages) <= self.lane.limit // 2 and self.lane.room > 0
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what workers bring about."""
+        self.lane.watched = True
+        try:
+            while True:
+                self._bell = trio.Event()  # before the look: what comes after it rings
+                if condition():
+                    return
+                await self._bell.wait()
+        finally:
+            self.lane.watched = False
+            self._bell = None
+
+    def _report(self, reason: CloseReason, message: object = None) -> None:
+        self._house.observe(
+            ConnectionFailed(
+                connection=self.connection.id,
+                peer=self.connection.peer,
+                reason=reason,
+                message=message,
+            )
+        )
+
+    # What the lane tells (`speedo_trio.queue.lane.LaneOwner`)
+
+    def flush(self) -> None:
+        self.connection.flush()
+
+    def gate(self) -> bool:
+        return self.connection.gate()
+
+    def message_failed(self, message: object, error: BaseException) -> None:
+        lane = self.lane
+        if not isinstance(message, Message):
+            error = HandlerError(
+                f"the handler gave {type(message).__name__} {message!r}; allowed is a Message"
+            )
+        reply = None if lane.shut else self._reply_to_failure(message, error)
+        if isinstance(reply, bytes):
+            self.replies.append(reply)
+            self.connection.flush()
+        else:
+            cause = Cause.HANDLER_ERROR
+            if isinstance(error, ProtocolError):
+                cause = Cause.PROTOCOL_ERROR
+            if not lane.shut:
+                self.end(cause, reply or error, message=message)
+            lane.shut = True
+            lane.clear()
+        if lane.release():
+            self._house.crew.dispatch(lane)
+        self.progressed()
+
+    def _reply_to_failure(self, message: object, error: BaseException) -> bytes | BaseException | None:
+        """The handler's reply, encoded; None for none; or what the handler raised."""
+        assert self._handler is not None
+        assert isinstance(message, Message)
+        try:
+            reply = self._handler.failed(message, error)
+            return reply if reply is None or self.encode is None else self.encode(reply)
+        except _ISOLATED as second:
+            return second
+
+    def progressed(self) -> None:
+        if self._bell is not None:
+            self._bell.set()
+
+    # What the connection tells (`speedo_trio.io.connection.ConnectionOwner`)
+
+    def write_blocked(self) -> None:
+        self._house.nursery.start_soon(self._write_out)
+
+    async def _write_out(self) -> None:
+        try:
+            if not await self.connection.write_out(self._house.config.timeouts.write):
+                self.end(Cause.WRITE_TIMEOUT, drop=True)
+        except ConnectionLost as lost:
+            self.end(Cause.LOST, lost, drop=True)
+        self.progressed()
+
+    def write_lost(self, error: ConnectionLost) -> None:
+        self.end(Cause.LOST, error, drop=True)
+
+    def overflowed(self) -> None:
+        self.end(Cause.OVERFLOW, drop=True)
+
+    def ungated(self) -> None:
+        self._house.crew.dispatch(self.lane)
+
+    def close_asked(self) -> None:
+        self.end(Cause.CLOSED)
+
+    def abort_asked(self) -> None:
+        self.end(Cause.ABORTED, drop=True)
+
+    # What the idle watch asks (`speedo_trio.io.idle.Idler`)
+
+    def look(self, now: float) -> float | None:
+        idle = self._house.config.timeouts.idle
+        if not self._reading or idle is None:
+            return None
+        sent = self.connection.sent
+        active = sent != self._last_sent or self.lane.claimed or not self.connection.idle
+        self._last_sent = sent
+        if active:
+            return now + idle
+        if self._last_read + idle > now:
+            return self._last_read + idle
+        self.end(Cause.IDLE)
+        return None

@@ -1,0 +1,1 @@
+"""Sans-I/O contracts: bytes in, messages out."""

@@ -1,0 +1,166 @@
+"""A lane: the messages of one connection that wait, in order.
+
+A lane is executed by one worker at a time. Who holds its *claim* may take messages; the Trio
+thread alone puts them. The claim is a lock that is only ever tried, never waited for: taking it
+says "this lane is now in the queue of ready lanes, or being executed", and so a lane is in that
+queue at most once and its order is kept whatever the number of workers.
+
+Next: `speedo_trio.worker.turn`, which executes a lane.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+M = TypeVar("M")
+
+
+class LaneOwner(Protocol):
+    """What a lane's replies and troubles go to: the connection's link."""
+
+    @property
+    def replies(self) -> list[bytes]:
+        """Where the holder of the claim appends replies, encoded, in order."""
+
+    @property
+    def encode(self) -> Callable[[bytes], bytes] | None:
+        """Turns a reply into bytes on the wire; None leaves it as it is."""
+
+    def flush(self) -> None:
+        """Send the replies so far. From any thread."""
+
+    def gate(self) -> bool:
+        """Whether the peer reads too slowly for more replies now.
+
+        If so the owner keeps the claim, and dispatches the lane again when there is room.
+        From the thread that holds the claim.
+        """
+
+    def message_failed(self, message: object, error: BaseException) -> None:
+        """`message` raised. The owner keeps the claim. On the Trio thread."""
+
+    def progressed(self) -> None:
+        """Something that the owner watches for may have come true. On the Trio thread."""
+
+
+class Tally:
+    """How many messages wait in all lanes together, and how many may."""
+
+    __slots__ = ("_lock", "limit", "waiting")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.waiting = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Count `count` messages as waiting; negative when they no longer do. From any thread."""
+        with self._lock:
+            self.waiting += count
+
+
+class Lane(Generic[M]):
+    """The waiting messages of one connection, at most `limit` of them."""
+
+    __slots__ = (
+        "_claim",
+        "dropped",
+        "executed",
+        "limit",
+        "messages",
+        "owner",
+        "shut",
+        "tally",
+        "watched",
+    )
+
+    def __init__(self, owner: LaneOwner, limit: int, tally: Tally) -> None:
+        self.owner = owner
+        self.limit = limit
+        self.tally = tally
+        self.messages: deque[M] = deque()
+        self.executed = 0
+        """Messages executed so far, failed ones included. Written by who holds the claim."""
+        self.dropped = 0
+        """Messages dropped, or cut off in the middle."""
+        self.shut = False
+        """No message is executed any more."""
+        self.watched = False
+        """Whether the owner waits for progress and must be told of it."""
+        self._claim = threading.Lock()
+
+    @property
+    def room(self) -> int:
+        """How many messages may be put now.
+
+        An empty lane always has room for one, so that lanes of peers that don't read their
+        replies can use up the tally without starving the others.
+        """
+        shared = self.tally.limit - self.tally.waiting
+        if shared <= 0:
+            return 0 if self.messages else 1
+        return min(self.limit - len(self.messages), shared)
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the lane is ready, being executed or gated; False: nothing to do."""
+        return self._claim.locked()
+
+    def put(self, messages: Iterator[M]) -> bool:
+        """Take as many messages from the iterator as there is room for. On the Trio thread.
+
+        What the iterator raises passes through, after the messages before it were put.
+
+        Returns:
+            Whether the iterator may have more.
+        """
+        room = self.room
+        batch: list[M] = []
+        try:
+            batch.extend(islice(messages, room))
+        finally:
+            if batch:
+                self.tally.add(len(batch))
+                self.messages.extend(batch)
+        return len(batch) >= room
+
+    def claim(self) -> bool:
+        """Take the claim if there are messages and nobody holds it.
+
+        After True the caller must dispatch the lane.
+        """
+        return bool(self.messages) and self._claim.acquire(blocking=False)
+
+    def release(self) -> bool:
+        """Give the claim back, unless messages came meanwhile.
+
+        Returns:
+            Whether the caller holds the claim again, and so must execute or dispatch the lane.
+        """
+        self._claim.release()
+        return self.claim()
+
+    def done(self, count: int) -> None:
+        """Count `count` messages as executed. For who holds the claim."""
+        self.executed += count
+        self.tally.add(-count)
+
+    def shut_down(self) -> None:
+        """Let no further message execute; what waits is dropped by who holds the claim."""
+        self.shut = True
+        if self._claim.acquire(blocking=False):
+            self.clear()
+            self._claim.release()
+
+    def clear(self) -> None:
+        """Drop what waits. For who holds the claim."""
+        count = len(self.messages)
+        self.messages.clear()
+        self.dropped += count
+        self.tally.add(-count)

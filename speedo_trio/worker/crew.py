@@ -1,0 +1,279 @@
+"""The crew: worker tasks and worker threads, and who of them takes which lane.
+
+Ready lanes travel through two Trio memory channels: lanes whose next message is async to the
+worker tasks, the others to the foreman, who passes them on to threads. A thread's stay in the
+house is one `trio.to_thread.run_sync` with a limiter of the crew's own. It executes one turn of a
+lane after another and lingers when there is none, because a way into a thread and back costs as
+much as sixty messages.
+
+One thread is enough while messages are quick: several would only fight for the interpreter's
+lock. A further one comes when messages block or are slow, see `Crew._understaffed`. What only
+shows in time (a thread that stays in one message, with lanes or replies waiting behind it) is
+seen by the sentry.
+
+Next: `speedo_trio.server`, which owns the crew.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from math import inf
+from queue import Empty, SimpleQueue
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define
+
+from speedo_trio.worker.turn import Failure, Outcome, task_turn, thread_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from speedo_trio.config import Workers
+    from speedo_trio.io.border import Border
+    from speedo_trio.protocol.message import Message
+    from speedo_trio.queue.lane import Lane
+
+_BURST_SECONDS = 0.005
+"""How long a worker task may go on without letting other tasks run: Python's own switch interval."""
+
+_QUIET_ROUNDS = 25
+"""Rounds without work after which the sentry sleeps until it is called."""
+
+
+@define(eq=False)
+class _Stay:
+    """One stay of a thread in the house: what it is doing, for others to see."""
+
+    lane: Lane[Message] | None = None
+    since: float = inf
+    """When the turn that goes on began; infinity between turns."""
+
+
+class Crew:
+    """Executes ready lanes until its nursery is cancelled."""
+
+    def __init__(self, config: Workers, border: Border, nursery: trio.Nursery) -> None:
+        self._config = config
+        self._border = border
+        self._nursery = nursery
+        self._to_tasks, self._for_tasks = trio.open_memory_channel["Lane[Message]"](inf)
+        self._to_foreman, self._for_foreman = trio.open_memory_channel["Lane[Message]"](inf)
+        # Both channels are unbounded in name only: a lane is in one of them at most once.
+        self._jobs: SimpleQueue[Lane[Message] | None] = SimpleQueue()
+        self._limiter = trio.CapacityLimiter(config.count)
+        self._stays: set[_Stay] = set()
+        self._scopes: dict[Lane[Message], trio.CancelScope] = {}
+        self._idle_lock = threading.Lock()
+        self._idle = 0  # threads that linger: 0 or 1
+        self._pace = 0.0  # seconds a message, of late
+        self._bell: trio.Event | None = None  # rings when the sentry sleeps and is needed
+        self._stopped = False
+
+    def start(self) -> None:
+        """Start the crew's tasks."""
+        self._nursery.start_soon(self._forward)
+        self._nursery.start_soon(self._watch)
+        for _ in range(self._config.count):
+            self._nursery.start_soon(self._work)
+
+    @property
+    def threads(self) -> int:
+        """Threads in the house."""
+        return len(self._stays)
+
+    @property
+    def busy(self) -> int:
+        """Turns that go on."""
+        return sum(stay.lane is not None for stay in self._stays) + len(self._scopes)
+
+    @property
+    def busy_threads(self) -> int:
+        """Turns that go on in threads."""
+        return sum(stay.lane is not None for stay in self._stays)
+
+    @property
+    def ready(self) -> int:
+        """Lanes that are ready and wait for a worker."""
+        channels = (self._for_tasks, self._for_foreman)
+        waiting = sum(channel.statistics().current_buffer_used for channel in channels)
+        return waiting + self._jobs.qsize()
+
+    def dispatch(self, lane: Lane[Message]) -> None:
+        """Queue a claimed lane. On the Trio thread."""
+        if lane.messages and getattr(lane.messages[0], "runs_async", False):
+            self._to_tasks.send_nowait(lane)
+        else:
+            self._to_foreman.send_nowait(lane)
+
+    def attend(self) -> None:
+        """Have the sentry look for a while: something may come to wait. On the Trio thread."""
+        if self._bell is not None:
+            self._bell.set()
+
+    def cancel(self, lane: Lane[Message]) -> None:
+        """Cancel the lane's async message, if one is running."""
+        if scope := self._scopes.get(lane):
+            scope.cancel()
+
+    def stop(self) -> None:
+        """Let threads that linger go, and no thread begin another turn."""
+        self._stopped = True
+        for _ in range(self._config.count):
+            self._jobs.put(None)
+
+    # Worker tasks
+
+    async def _work(self) -> None:
+        async for lane in self._for_tasks:
+            end = perf_counter() + _BURST_SECONDS
+            await self._task_turn(lane)
+            try:
+                while perf_counter() < end:
+                    await self._task_turn(self._for_tasks.receive_nowait())
+            except trio.WouldBlock:
+                pass
+
+    async def _task_turn(self, lane: Lane[Message]) -> None:
+        outcome: Outcome | Failure = Outcome.EMPTY
+        with trio.CancelScope() as scope:
+            self._scopes[lane] = scope
+            if len(lane.messages) > 1:
+                self.attend()
+            try:
+                if not lane.shut:
+                    outcome = await task_turn(lane, self._config)
+            finally:
+                del self._scopes[lane]
+        if scope.cancelled_caught:
+            lane.executed -= 1
+            lane.dropped += 1
+        self._settle(lane, outcome, self.dispatch)
+
+    # Worker threads
+
+    async def _forward(self) -> None:
+        async for lane in self._for_foreman:
+            self._jobs.put(lane)
+            try:
+                while True:
+                    self._jobs.put(self._for_foreman.receive_nowait())
+            except trio.WouldBlock:
+                pass
+            self._staff()
+
+    def _staff(self) -> None:
+        """Bring in a thread if one is missing. On the Trio thread."""
+        if self._understaffed() and not self._stopped:
+            stay = _Stay()
+            self._stays.add(stay)
+            self._nursery.start_soon(self._host, stay)
+        if not self._idle:
+            self.attend()
+
+    def _understaffed(self) -> bool:
+        """Whether a further thread would help the lanes that wait.
+
+        It would when there is none, when messages take so long that a hop into a thread (59 µs)
+        is nothing beside them, and when all threads are stuck in a message.
+        """
+        if len(self._stays) >= self._config.count or self._idle:
+            return False
+        if self._pace > self._config.patience / 2:
+            return True
+        stuck = perf_counter() - self._config.patience
+        return all(stay.since < stuck for stay in self._stays)
+
+    async def _host(self, stay: _Stay) -> None:
+        """The Trio side of a thread's stay."""
+        try:
+            while True:
+                await trio.to_thread.run_sync(
+                    self._stay, stay, limiter=self._limiter, abandon_on_cancel=True
+                )
+                if self._jobs.empty() or self._stopped:
+                    break  # else a lane came while the thread was leaving
+        finally:
+            self._stays.discard(stay)
+
+    def _stay(self, stay: _Stay) -> None:
+        """Execute turns until there is nothing to do for long. In a worker thread."""
+        while not self._stopped and (lane := self._next()) is not None:
+            stay.lane = lane
+            stay.since = began = perf_counter()
+            before = lane.executed
+            outcome = Outcome.EMPTY if lane.shut else thread_turn(lane, self._config)
+            self._pace += 0.2 * (
+                (perf_counter() - began) / max(1, lane.executed - before) - self._pace
+            )
+            self._settle(lane, outcome, self._jobs.put)
+            stay.lane = None
+            stay.since = inf
+
+    def _next(self) -> Lane[Message] | None:
+        """The next lane, or None to leave the house. In a worker thread."""
+        try:
+            return self._jobs.get_nowait()
+        except Empty:
+            pass
+        with self._idle_lock:
+            if self._idle:
+                return None  # one that lingers is enough
+            self._idle = 1
+        try:
+            return self._jobs.get(timeout=self._config.linger)
+        except Empty:
+            return None
+        finally:
+            self._idle = 0
+
+    # Both
+
+    def _settle(
+        self, lane: Lane[Message], outcome: Outcome | Failure, again: Callable[[Lane[Message]], None]
+    ) -> None:
+        """After a turn: send the replies, then give the lane back or queue it again."""
+        owner = lane.owner
+        owner.flush()
+        if lane.shut:
+            lane.clear()
+            outcome = Outcome.EMPTY
+        if isinstance(outcome, Failure):
+            self._border.now(partial(owner.message_failed, outcome.message, outcome.error))
+            return
+        if owner.gate():
+            return
+        if outcome is Outcome.OTHER_KIND:
+            self._border.now(partial(self.dispatch, lane))
+        elif outcome is Outcome.MORE or lane.release():
+            again(lane)
+        if lane.watched:
+            self._border.now(owner.progressed)
+
+    async def _watch(self) -> None:
+        """The sentry: sees what only shows in time."""
+        patience = self._config.patience
+        while True:
+            self._bell = trio.Event()
+            await self._bell.wait()
+            self._bell = None
+            quiet = 0
+            while quiet < _QUIET_ROUNDS:
+                await trio.sleep(patience)
+                quiet = 0 if self._look() else quiet + 1
+
+    def _look(self) -> bool:
+        """Help those who wait behind a message that takes long; whether anything is going on."""
+        for lane in tuple(self._scopes):
+            lane.owner.flush()
+        late = perf_counter() - self._config.patience
+        for stay in self._stays:
+            lane_now = stay.lane
+            if stay.since < late and lane_now is not None:
+                lane_now.owner.flush()
+        waiting = not self._jobs.empty()
+        if waiting:
+            self._staff()
+        return waiting or self.busy > 0

@@ -1,0 +1,123 @@
+"""A turn: the messages of one lane that are executed before it is another lane's turn.
+
+The two functions are one algorithm in two colours; neither can call the other without paying for
+it on every message, and this is the hottest loop of the house.
+
+Next: `speedo_trio.worker.crew`, which decides whose turn it is.
+"""
+
+from __future__ import annotations
+
+import enum
+from time import perf_counter
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from attrs import frozen
+
+from speedo_trio.errors import HandlerError
+from speedo_trio.protocol.message import Message, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from speedo_trio.config import Workers
+    from speedo_trio.queue.lane import Lane
+
+
+class Outcome(enum.Enum):
+    """How a turn ended."""
+
+    EMPTY = enum.auto()
+    """All messages that waited were executed."""
+    MORE = enum.auto()
+    """The turn's cap was reached."""
+    OTHER_KIND = enum.auto()
+    """The next message runs in the other kind of worker."""
+    FAILED = enum.auto()
+    """A message raised."""
+
+
+@frozen
+class Failure:
+    """A message that raised, and what."""
+
+    message: Message
+    error: BaseException
+
+
+def thread_turn(lane: Lane[Message], caps: Workers) -> Outcome | Failure:
+    """Execute messages of a claimed lane, in a worker thread, until a cap or an async message."""
+    messages, owner = lane.messages, lane.owner
+    append, encode = owner.replies.append, owner.encode
+    left, room = caps.turn_messages, caps.turn_bytes
+    end = perf_counter() + caps.turn_seconds
+    outcome: Outcome | Failure = Outcome.EMPTY
+    while messages:
+        message = messages.popleft()
+        try:
+            if message.runs_async:
+                messages.appendleft(message)
+                outcome = Outcome.OTHER_KIND
+                break
+            left -= 1
+            reply = cast("Reply", message.execute())
+            if reply is not None:
+                if encode is not None:
+                    reply = encode(reply)
+                if reply.__class__ is not bytes:
+                    _refuse(message, reply)
+                append(reply)
+                room -= len(reply)
+        except BaseException as error:  # anything: a message costs its own connection only
+            outcome = Failure(message, error)
+            break
+        if left <= 0 or room <= 0 or perf_counter() >= end:
+            outcome = Outcome.MORE
+            break
+    lane.done(caps.turn_messages - left)
+    return outcome
+
+
+async def task_turn(lane: Lane[Message], caps: Workers) -> Outcome | Failure:
+    """Execute messages of a claimed lane, in a Trio task, until a cap or one for a thread.
+
+    When it is cancelled the message that ran counts as dropped.
+    """
+    messages, owner = lane.messages, lane.owner
+    append, encode = owner.replies.append, owner.encode
+    left, room = caps.turn_messages, caps.turn_bytes
+    end = perf_counter() + caps.turn_seconds
+    outcome: Outcome | Failure = Outcome.EMPTY
+    try:
+        while messages:
+            message = messages.popleft()
+            try:
+                if not message.runs_async:
+                    messages.appendleft(message)
+                    outcome = Outcome.OTHER_KIND
+                    break
+                left -= 1
+                reply = await cast("Awaitable[Reply]", message.execute())
+                if reply is not None:
+                    if encode is not None:
+                        reply = encode(reply)
+                    if reply.__class__ is not bytes:
+                        _refuse(message, reply)
+                    append(reply)
+                    room -= len(reply)
+            except (Exception, SystemExit) as error:
+                outcome = Failure(message, error)
+                break
+            if left <= 0 or room <= 0 or perf_counter() >= end:
+                outcome = Outcome.MORE
+                break
+    finally:
+        lane.done(caps.turn_messages - left)
+    return outcome
+
+
+def _refuse(message: Message, reply: object) -> NoReturn:
+    raise HandlerError(
+        f"{type(message).__name__}.execute() gave {type(reply).__name__} as its reply; "
+        "allowed are bytes, or None for no reply"
+    )
