@@ -91,7 +91,7 @@ class Timeouts:
 
     idle: float | None = field(default=None, validator=_seconds(0.001, none=True))
     """A connection from which nothing was received, to which nothing was sent and for which
-    nothing was executed for this long is closed. Seen after at most twice this time."""
+    nothing was executed for this long is closed; seen up to a quarter of it late."""
     write: float | None = field(default=30.0, validator=_seconds(0.001, none=True))
     """A connection whose peer took no byte of what waits to be sent for this long is aborted."""
     linger: float = field(default=1.0, validator=_seconds())

@@ -41,6 +41,10 @@ _CLOSE_SECONDS = 0.25
 """How long letting go of a wire may take. A socket takes none; a stream that the application
 brought gets this much before it is left to itself."""
 
+IDLE_LOOKS = 4
+"""How often a connection is looked at within its idle timeout: idleness is seen at most a quarter
+of the timeout late."""
+
 _NOBODY_WAITS = (Cause.LOST, Cause.ABORTED)
 """After these nothing counts as dropped: the peer is gone, or our side wanted it so."""
 
@@ -114,6 +118,30 @@ class House:
             _logger.exception("the observer raised on %r", event)
 
 
+class _Isolation:
+    """Around a step of a link's task: what the peer or the handler does wrong ends only the link."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        match error:
+            case ConnectionLost():
+                self._link.end(Cause.LOST, error, drop=True)
+            case ProtocolError():
+                self._link.end(Cause.PROTOCOL_ERROR, error)
+            case Exception() | SystemExit():
+                self._link.end(Cause.HANDLER_ERROR, error)
+            case _:
+                return False
+        return True
+
+
 class Link:
     """One connection, from accept to close."""
 
@@ -122,43 +150,41 @@ class Link:
         "_closed",
         "_draining",
         "_dropping",
+        "_executed_mark",
         "_handler",
         "_house",
-        "_last_read",
-        "_last_sent",
+        "_idle_looks",
+        "_last_seen",
         "_pending",
         "_reading",
         "_reason",
         "_reported",
         "_scope",
-        "_unexecuted",
         "_unsent",
         "_wire",
         "connection",
         "cut",
-        "encode",
         "lane",
         "received",
-        "replies",
     )
 
     def __init__(self, house: House, wire: Wire) -> None:
         self._house = house
         self._wire = wire
-        self._last_read = trio.current_time()
-        self._last_sent = 0
+        self._idle_looks = 0
+        self._last_seen = (0, 0)
         self.connection = WireConnection(
             house.enter(self), wire, self, house.border, house.config.limits
         )
-        self.replies = self.connection.replies
-        self.lane: Lane[Message] = Lane(self, house.config.limits.lane_messages, house.tally)
-        self.encode: Callable[[bytes], bytes] | None = None
+        self.lane: Lane[Message] = Lane(
+            self, self.connection, house.config.limits.lane_messages, house.tally
+        )
         self.received = 0
         self.cut = False
         """Whether a drain's grace was over before this link had ended."""
         self._handler: ProtocolHandler | None = None
         self._pending: Iterator[Message] | None = None  # messages that found no room yet
-        self._unexecuted = 0  # bytes read since the lane was last seen idle
+        self._executed_mark = 0  # bytes whose messages had all been executed at the last look
         self._scope = trio.CancelScope()
         self._reading = True
         self._draining = False
@@ -172,13 +198,13 @@ class Link:
     async def run(self) -> None:
         """Serve the peer; the link's task. Returns when the connection has ended."""
         try:
-            with self._scope:
-                await self._isolated(self._read)
+            with self._scope, _Isolation(self):
+                await self._read()
             self._reading = False
             if not self._dropping:
                 self._scope = trio.CancelScope()
-                with self._scope:
-                    await self._isolated(self._finish)
+                with self._scope, _Isolation(self):
+                    await self._finish()
             await self._close()
             await self._until(lambda: not self.lane.claimed)
         finally:
@@ -239,26 +265,25 @@ class Link:
 
     # The task
 
-    async def _isolated(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step of the task; what the peer or the handler does wrong ends only this link."""
-        try:
-            await step()
-        except ConnectionLost as lost:
-            self.end(Cause.LOST, lost, drop=True)
-        except ProtocolError as error:
-            self.end(Cause.PROTOCOL_ERROR, error)
-        except _ISOLATED as error:
-            self.end(Cause.HANDLER_ERROR, error)
-
     async def _read(self) -> None:
         """From the handler's making to the end of what the peer sends."""
         handler = self._make_handler()
         await self._admit(handler.opened())
         limits = self._house.config.limits
-        while data := await self._wire.receive(limits.read_bytes):
-            await self._handle(handler, data)
-            if self._unexecuted >= limits.lane_bytes:
-                await self._until(lambda: not self.lane.messages)
+        readable, read, handle = self._wire.readable, self._wire.read, handler.handle
+        size, most = limits.read_bytes, limits.lane_bytes
+        while True:
+            await readable()
+            data = read(size)
+            if data:
+                self.received += len(data)
+                if self._take(handle(data)):
+                    await self._admit_pending()
+                if self.received - self._executed_mark >= most:
+                    await self._until(lambda: not self.lane.messages)
+                    self._executed_mark = self.received
+            elif data is not None:
+                break
         await self._admit(handler.eof())
         self.end(Cause.EOF)
 
@@ -269,22 +294,15 @@ class Link:
                 f"the factory gave {type(handler).__name__}; allowed is a ProtocolHandler"
             )
         self._handler = handler
-        self.encode = handler.encoder()
+        self.connection.encode = handler.encoder()
         return handler
-
-    async def _handle(self, handler: ProtocolHandler, data: bytes) -> None:
-        self.received += len(data)
-        self._last_read = trio.current_time()
-        if not self.lane.claimed:
-            self._unexecuted = 0
-        self._unexecuted += len(data)
-        await self._admit(handler.handle(data))
 
     async def _finish(self) -> None:
         """From the end of reading to the last byte sent."""
         await self._admit_pending()
         if self._draining and self._reason is None:
-            await self._isolated(self._last_words)
+            with _Isolation(self):
+                await self._last_words()
         await self._until(lambda: not self.lane.claimed and self.connection.idle)
         await self._linger()
 
@@ -293,11 +311,12 @@ class Link:
         handler = self._handler or self._make_handler()
         left = self._wire.unread()
         while left > 0:
-            data = await self._wire.receive(min(left, self._house.config.limits.read_bytes))
+            data = self._wire.read(min(left, self._house.config.limits.read_bytes))
             if not data:
                 break
             left -= len(data)
-            await self._handle(handler, data)
+            self.received += len(data)
+            await self._admit(handler.handle(data))
         await self._admit(handler.draining())
         self.end(Cause.DRAINED)
 
@@ -310,8 +329,8 @@ class Link:
         await self.connection.send_eof()
         if self._reason is None or self._reason.cause is not Cause.EOF:
             with trio.move_on_after(self._house.config.timeouts.linger):
-                while await self._wire.receive(self._house.config.limits.read_bytes):
-                    pass
+                while self._wire.read(self._house.config.limits.read_bytes) != b"":
+                    await self._wire.readable()
 
     async def _close(self) -> None:
         """Let go of the wire, at once. Does nothing the second time."""
@@ -336,17 +355,22 @@ class Link:
 
     async def _admit(self, messages: Messages) -> None:
         """Put messages on the lane, waiting for room; the rest stays pending on cancel."""
-        if messages is not None:
-            self._pending = iter(messages)
-            if self._put():
-                await self._admit_pending()
+        if self._take(messages):
+            await self._admit_pending()
 
     async def _admit_pending(self) -> None:
         while self._put():
             await self._until(self._has_room)
 
+    def _take(self, messages: Messages) -> bool:
+        """Put what there is room for; whether more is pending."""
+        if messages is None:
+            return False
+        self._pending = iter(messages)
+        return self._put()
+
     def _put(self) -> bool:
-        """Put what there is room for and see to its execution; whether more is pending."""
+        """Put what there is room for of what is pending; whether there is more."""
         lane, more = self.lane, False
         if self._pending is None or lane.shut:
             return False
@@ -357,7 +381,7 @@ class Link:
                 self._pending = None
             if lane.claim():
                 self._house.crew.dispatch(lane)
-            else:
+            elif lane.messages:
                 self._house.crew.attend()
         return more
 
@@ -390,12 +414,6 @@ class Link:
 
     # What the lane tells (`speedo_trio.queue.lane.LaneOwner`)
 
-    def flush(self) -> None:
-        self.connection.flush()
-
-    def gate(self) -> bool:
-        return self.connection.gate()
-
     def message_failed(self, message: object, error: BaseException) -> None:
         lane = self.lane
         if not isinstance(message, Message):
@@ -404,7 +422,7 @@ class Link:
             )
         reply = None if lane.shut else self._reply_to_failure(message, error)
         if isinstance(reply, bytes):
-            self.replies.append(reply)
+            self.connection.replies.append(reply)
             self.connection.flush()
         else:
             cause = Cause.HANDLER_ERROR
@@ -424,7 +442,8 @@ class Link:
         assert isinstance(message, Message)
         try:
             reply = self._handler.failed(message, error)
-            return reply if reply is None or self.encode is None else self.encode(reply)
+            encode = self.connection.encode
+            return reply if reply is None or encode is None else encode(reply)
         except _ISOLATED as second:
             return second
 
@@ -466,12 +485,11 @@ class Link:
         idle = self._house.config.timeouts.idle
         if not self._reading or idle is None:
             return None
-        sent = self.connection.sent
-        active = sent != self._last_sent or self.lane.claimed or not self.connection.idle
-        self._last_sent = sent
-        if active:
-            return now + idle
-        if self._last_read + idle > now:
-            return self._last_read + idle
-        self.end(Cause.IDLE)
-        return None
+        seen = (self.received, self.connection.sent)
+        if seen != self._last_seen or self.lane.claimed or not self.connection.idle:
+            self._last_seen, self._idle_looks = seen, 0
+        self._idle_looks += 1
+        if self._idle_looks > IDLE_LOOKS:
+            self.end(Cause.IDLE)
+            return None
+        return now + idle / IDLE_LOOKS

@@ -29,7 +29,7 @@ from speedo_trio.io.border import Border
 from speedo_trio.io.idle import IdleWatch
 from speedo_trio.io.listener import Listener
 from speedo_trio.io.wire import StreamWire, Wire
-from speedo_trio.link import House, Link, Totals
+from speedo_trio.link import IDLE_LOOKS, House, Link, Totals
 from speedo_trio.queue.lane import Tally
 from speedo_trio.worker.crew import Crew
 
@@ -97,7 +97,7 @@ class Server:
             border=border,
             crew=Crew(config.workers, border, nursery),
             tally=Tally(config.limits.messages),
-            idle_watch=None if idle is None else IdleWatch(idle),
+            idle_watch=None if idle is None else IdleWatch(idle / IDLE_LOOKS),
         )
         self._listeners: list[Listener] = []
         self._accepting = trio.CancelScope()
@@ -197,7 +197,7 @@ class Server:
                 await self._house.departure()
             if self._drain_asked.is_set() or self._drained.is_set():
                 raise ServerClosed("the server takes no new connection: it drains")
-            link = Link(self._house, StreamWire(stream))
+            link = Link(self._house, StreamWire(stream, self._house.config.limits.read_bytes))
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise

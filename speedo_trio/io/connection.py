@@ -11,6 +11,7 @@ Next: `speedo_trio.link`, which owns the connection.
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -18,6 +19,8 @@ import trio
 from speedo_trio.errors import ConnectionClosed, ConnectionLost
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from speedo_trio.config import Limits
     from speedo_trio.events import Address, TLSInfo
     from speedo_trio.io.border import Border
@@ -65,6 +68,7 @@ class WireConnection:
         "_wire",
         "_writing",
         "_written",
+        "encode",
         "id",
         "replies",
         "sent",
@@ -83,6 +87,7 @@ class WireConnection:
         self.id = number
         self.tls = tls
         self.replies: list[bytes] = []
+        self.encode: Callable[[bytes], bytes] | None = None
         self.sent = 0
         """Bytes that the kernel took."""
         self._wire = wire
@@ -148,34 +153,37 @@ class WireConnection:
     def abort(self) -> None:
         self._border.now(self._owner.abort_asked)
 
-    def flush(self) -> None:
-        """Send what waits, as far as it goes without waiting. From any thread."""
+    def flush(self) -> bool:
+        """Send what waits, as far as it goes without waiting. From any thread.
+
+        Returns:
+            Whether nothing is left.
+        """
         if not self.replies:
-            return
+            return not self._writing
         with self._lock:
             if self._writing or self._closed:
-                return  # the writer task will take it, or nobody
-            self._take()
+                return False  # the writer task will take it, or nobody
+            data = self._take()
             try:
-                sent = self._wire.send_nowait(self._rest)
+                sent = self._wire.send_nowait(data)
             except ConnectionLost as lost:
                 self._closed = True
-                self._drop()
-                self._border.soon(lambda error=lost: self._owner.write_lost(error))  # type: ignore[misc]  # binds the error, which Python unbinds
-                return
-            self._advance(sent)
-            if not self._rest:
-                return
+                self._border.soon(partial(self._owner.write_lost, lost))
+                return False
+            self.sent += sent
+            if sent == len(data):
+                return True
+            self._rest = memoryview(data)[sent:]
             self._writing = True
         self._border.now(self._owner.write_blocked)
+        return False
 
     def gate(self) -> bool:
         """Whether too much waits for more replies to be made now.
 
         After True the owner's `ungated` is called once, when there is room again.
         """
-        if not self._writing:
-            return False
         with self._lock:
             self._gated = (
                 self._writing and not self._closed and self.unsent > self._limits.unsent_high
@@ -196,7 +204,7 @@ class WireConnection:
                 if self._closed:
                     return True
                 if not self._rest:
-                    self._take()
+                    self._rest = self._take()
                     self._writing = bool(self._rest)
                     if not self._writing:
                         return True
@@ -205,7 +213,8 @@ class WireConnection:
             if scope.cancelled_caught:
                 return False
             with self._lock:
-                self._advance(sent)
+                self.sent += sent
+                self._rest = memoryview(self._rest)[sent:] if sent < len(self._rest) else b""
             self._open_gates()
 
     async def send_eof(self) -> None:
@@ -230,17 +239,13 @@ class WireConnection:
         self.flush()
         self._owner.progressed()
 
-    def _take(self) -> None:
-        """Make `replies` the rest, which is empty. Under the lock."""
-        count = len(self.replies)  # a worker may append meanwhile
-        self._rest = b"".join(self.replies[:count])
+    def _take(self) -> bytes:
+        """Take what is in `replies`. Under the lock, though a worker may append meanwhile."""
+        count = len(self.replies)
+        data = self.replies[0] if count == 1 else b"".join(self.replies[:count])
         del self.replies[:count]
         self._written = 0
-
-    def _advance(self, sent: int) -> None:
-        """Forget the first `sent` bytes of the rest. Under the lock."""
-        self.sent += sent
-        self._rest = memoryview(self._rest)[sent:] if sent < len(self._rest) else b""
+        return data
 
     def _drop(self) -> int:
         """Forget what waits; how many bytes that was. Under the lock."""

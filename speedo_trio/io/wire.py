@@ -12,12 +12,15 @@ import array
 import fcntl
 import socket
 import termios
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import trio
 
 from speedo_trio.errors import ConnectionLost
 from speedo_trio.events import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 Data: TypeAlias = bytes | memoryview
 
@@ -33,14 +36,14 @@ class Wire(Protocol):
     def local(self) -> Address:
         """This end's address."""
 
-    async def receive(self, size: int) -> bytes:
-        """Wait for between 1 and `size` bytes; ``b""`` when the peer has ended its stream.
+    def readable(self) -> Awaitable[None]:
+        """Wait until `read` has something to tell. A cancel loses nothing."""
 
-        A cancel loses nothing.
-        """
+    def read(self, size: int) -> bytes | None:
+        """Between 1 and `size` bytes; ``b""`` when the peer has ended its stream; None: wait."""
 
     def unread(self) -> int:
-        """How many bytes `receive` would give without waiting, as far as that can be known."""
+        """How many bytes `read` would give without waiting, as far as that can be known."""
 
     def send_nowait(self, data: Data) -> int:
         """Send what can be sent without waiting; how many bytes that was. From any thread."""
@@ -84,15 +87,16 @@ class SocketWire:
         except OSError:  # closed by now
             return self._listener
 
-    async def receive(self, size: int) -> bytes:
-        while True:
-            try:
-                await trio.lowlevel.wait_readable(self._socket)
-                return self._socket.recv(size)
-            except BlockingIOError:
-                continue  # readable, then not: another kernel's idea of level triggering
-            except (OSError, trio.ClosedResourceError) as error:
-                raise ConnectionLost(str(error)) from error
+    def readable(self) -> Awaitable[None]:
+        return trio.lowlevel.wait_readable(self._socket)
+
+    def read(self, size: int) -> bytes | None:
+        try:
+            return self._socket.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
 
     def unread(self) -> int:
         count = array.array("i", [0])
@@ -134,22 +138,32 @@ class SocketWire:
 class StreamWire:
     """Any Trio stream; only the Trio thread can send on it."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_ended", "_read", "_size", "_stream")
 
     peer = Address("stream")
     local = Address("stream")
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    def __init__(self, stream: trio.abc.Stream, size: int) -> None:
+        """Args: the stream, and the most that one `read` will ask for."""
         self._stream = stream
+        self._size = size
+        self._read = b""
+        self._ended = False
 
-    async def receive(self, size: int) -> bytes:
-        try:
-            return bytes(await self._stream.receive_some(size))
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise ConnectionLost(_text(error)) from error
+    async def readable(self) -> None:
+        if not self._read:
+            try:
+                self._read = bytes(await self._stream.receive_some(self._size))
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise ConnectionLost(_text(error)) from error
+            self._ended = not self._read
+
+    def read(self, size: int) -> bytes | None:
+        data, self._read = self._read[:size], self._read[size:]
+        return data if data or self._ended else None
 
     def unread(self) -> int:
-        return 0  # a stream does not tell
+        return len(self._read)  # what the stream itself holds, it does not tell
 
     def send_nowait(self, data: Data) -> int:
         return 0

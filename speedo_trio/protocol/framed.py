@@ -8,19 +8,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import partial
 from operator import is_not
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from speedo_trio.protocol.framing import LineFramer
 from speedo_trio.protocol.handler import ProtocolHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeGuard
 
     from speedo_trio.protocol.framing import Framer
     from speedo_trio.protocol.handler import Connection, Messages
     from speedo_trio.protocol.message import Message
 
-_present = partial(is_not, None)
+_present = cast("Callable[[Message | None], TypeGuard[Message]]", partial(is_not, None))
 
 
 class FramedProtocol(ProtocolHandler):

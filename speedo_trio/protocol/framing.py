@@ -81,6 +81,7 @@ class Framer(Protocol):
                 `MalformedFrame`. From then on the stream has no meaning: nothing is held,
                 and the result of each further call gives no frame and raises the same error.
         """
+        ...
 
     def eof(self) -> None:
         """Take note that the stream has ended. Nothing may be fed after this.
@@ -90,6 +91,7 @@ class Framer(Protocol):
         Raises:
             IncompleteFrame: the stream ended inside a frame.
         """
+        ...
 
     def encode(self, payload: bytes) -> bytes:
         """Give the bytes that carry `payload`, such that ``list(feed(encode(p))) == [p]``.
@@ -100,10 +102,12 @@ class Framer(Protocol):
             HandlerError: no frame can carry this payload: it is over the limit, is not of the
                 fixed size, or has the end of a frame inside.
         """
+        ...
 
     @property
     def buffered(self) -> int:
         """The bytes now held for an unfinished frame, its header included."""
+        ...
 
 
 class _FramesThenError:
@@ -131,10 +135,14 @@ class _HoldingFramer(ABC):
 
     __slots__ = ("_error", "_held", "_limit")
 
+    _error: ProtocolError | None
+    _held: bytearray
+    _limit: int
+
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held = bytearray()
-        self._error: ProtocolError | None = None
+        self._error = None
 
     @property
     def limit(self) -> int:

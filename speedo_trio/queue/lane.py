@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 
-class LaneOwner(Protocol):
-    """What a lane's replies and troubles go to: the connection's link."""
+class Outlet(Protocol):
+    """Where a lane's replies leave: its connection. From any thread."""
 
     @property
     def replies(self) -> list[bytes]:
@@ -32,37 +32,52 @@ class LaneOwner(Protocol):
     def encode(self) -> Callable[[bytes], bytes] | None:
         """Turns a reply into bytes on the wire; None leaves it as it is."""
 
-    def flush(self) -> None:
-        """Send the replies so far. From any thread."""
+    def flush(self) -> bool:
+        """Send the replies so far; whether all of them went."""
 
     def gate(self) -> bool:
         """Whether the peer reads too slowly for more replies now.
 
-        If so the owner keeps the claim, and dispatches the lane again when there is room.
-        From the thread that holds the claim.
+        If so the claim passes to the outlet's side, and the lane is dispatched again when there
+        is room.
         """
 
+
+class LaneOwner(Protocol):
+    """Who is told of a lane: the connection's link. On the Trio thread."""
+
     def message_failed(self, message: object, error: BaseException) -> None:
-        """`message` raised. The owner keeps the claim. On the Trio thread."""
+        """`message` raised. The claim passes to the owner."""
 
     def progressed(self) -> None:
-        """Something that the owner watches for may have come true. On the Trio thread."""
+        """Something that the owner watches for may have come true."""
 
 
 class Tally:
     """How many messages wait in all lanes together, and how many may."""
 
-    __slots__ = ("_lock", "limit", "waiting")
+    __slots__ = ("_removed", "_waiting", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.waiting = 0
-        self._lock = threading.Lock()
+        self._waiting = 0
+        self._removed: deque[int] = deque()  # what workers took off, without a lock
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait in all lanes. On the Trio thread."""
+        removed = self._removed
+        while removed:
+            self._waiting -= removed.popleft()
+        return self._waiting
 
     def add(self, count: int) -> None:
-        """Count `count` messages as waiting; negative when they no longer do. From any thread."""
-        with self._lock:
-            self.waiting += count
+        """Count `count` messages as waiting. On the Trio thread."""
+        self._waiting += count
+
+    def remove(self, count: int) -> None:
+        """Count `count` messages as waiting no longer. From any thread."""
+        self._removed.append(count)
 
 
 class Lane(Generic[M]):
@@ -74,14 +89,16 @@ class Lane(Generic[M]):
         "executed",
         "limit",
         "messages",
+        "outlet",
         "owner",
         "shut",
         "tally",
         "watched",
     )
 
-    def __init__(self, owner: LaneOwner, limit: int, tally: Tally) -> None:
+    def __init__(self, owner: LaneOwner, outlet: Outlet, limit: int, tally: Tally) -> None:
         self.owner = owner
+        self.outlet = outlet
         self.limit = limit
         self.tally = tally
         self.messages: deque[M] = deque()
@@ -97,15 +114,16 @@ class Lane(Generic[M]):
 
     @property
     def room(self) -> int:
-        """How many messages may be put now.
+        """How many messages may be put now. On the Trio thread.
 
         An empty lane always has room for one, so that lanes of peers that don't read their
         replies can use up the tally without starving the others.
         """
+        own = self.limit - len(self.messages)
         shared = self.tally.limit - self.tally.waiting
-        if shared <= 0:
-            return 0 if self.messages else 1
-        return min(self.limit - len(self.messages), shared)
+        if shared >= own:
+            return own
+        return max(shared, 0 if self.messages else 1)
 
     @property
     def claimed(self) -> bool:
@@ -135,7 +153,7 @@ class Lane(Generic[M]):
 
         After True the caller must dispatch the lane.
         """
-        return bool(self.messages) and self._claim.acquire(blocking=False)
+        return bool(self.messages) and self._claim.acquire(False)
 
     def release(self) -> bool:
         """Give the claim back, unless messages came meanwhile.
@@ -149,12 +167,12 @@ class Lane(Generic[M]):
     def done(self, count: int) -> None:
         """Count `count` messages as executed. For who holds the claim."""
         self.executed += count
-        self.tally.add(-count)
+        self.tally.remove(count)
 
     def shut_down(self) -> None:
         """Let no further message execute; what waits is dropped by who holds the claim."""
         self.shut = True
-        if self._claim.acquire(blocking=False):
+        if self._claim.acquire(False):
             self.clear()
             self._claim.release()
 
@@ -163,4 +181,4 @@ class Lane(Generic[M]):
         count = len(self.messages)
         self.messages.clear()
         self.dropped += count
-        self.tally.add(-count)
+        self.tally.remove(count)

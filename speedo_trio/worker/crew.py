@@ -17,6 +17,7 @@ Next: `speedo_trio.server`, which owns the crew.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from functools import partial
 from math import inf
 from queue import Empty, SimpleQueue
@@ -26,7 +27,15 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
-from speedo_trio.worker.turn import Failure, Outcome, task_turn, thread_turn
+from speedo_trio.worker.turn import (
+    EMPTY,
+    MORE,
+    OTHER_KIND,
+    Failure,
+    Outcome,
+    task_turn,
+    thread_turn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +47,11 @@ if TYPE_CHECKING:
 
 _BURST_SECONDS = 0.005
 """How long a worker task may go on without letting other tasks run: Python's own switch interval."""
+
+_TOGETHER_SECONDS = 0.001
+"""How long a thread collects finished turns, while more lanes wait, before the Trio thread sends
+their replies. Two threads that send and receive at once would hand the interpreter's lock to and
+fro at every system call."""
 
 _QUIET_ROUNDS = 25
 """Rounds without work after which the sentry sleeps until it is called."""
@@ -63,6 +77,7 @@ class Crew:
         self._to_foreman, self._for_foreman = trio.open_memory_channel["Lane[Message]"](inf)
         # Both channels are unbounded in name only: a lane is in one of them at most once.
         self._jobs: SimpleQueue[Lane[Message] | None] = SimpleQueue()
+        self._finished: deque[tuple[Lane[Message], Outcome | Failure]] = deque()
         self._limiter = trio.CapacityLimiter(config.count)
         self._stays: set[_Stay] = set()
         self._scopes: dict[Lane[Message], trio.CancelScope] = {}
@@ -127,30 +142,37 @@ class Crew:
     # Worker tasks
 
     async def _work(self) -> None:
-        async for lane in self._for_tasks:
-            end = perf_counter() + _BURST_SECONDS
-            await self._task_turn(lane)
-            try:
-                while perf_counter() < end:
-                    await self._task_turn(self._for_tasks.receive_nowait())
-            except trio.WouldBlock:
-                pass
+        while True:
+            with trio.CancelScope() as scope:  # cancelled with the message that runs in it
+                while not scope.cancel_called:
+                    await self._burst(await self._for_tasks.receive(), scope)
 
-    async def _task_turn(self, lane: Lane[Message]) -> None:
-        outcome: Outcome | Failure = Outcome.EMPTY
-        with trio.CancelScope() as scope:
+    async def _burst(self, lane: Lane[Message], scope: trio.CancelScope) -> None:
+        """Execute a turn of this lane, and of others that are ready, for a while."""
+        config, now = self._config, perf_counter()
+        end = now + _BURST_SECONDS
+        while True:
             self._scopes[lane] = scope
-            if len(lane.messages) > 1:
-                self.attend()
+            outcome: Outcome | Failure = EMPTY
+            if self._bell is not None and len(lane.messages) > 1:
+                self._bell.set()
             try:
                 if not lane.shut:
-                    outcome = await task_turn(lane, self._config)
+                    outcome = await task_turn(lane, config, now)
+            except trio.Cancelled:
+                lane.executed -= 1
+                lane.dropped += 1
+                raise
             finally:
                 del self._scopes[lane]
-        if scope.cancelled_caught:
-            lane.executed -= 1
-            lane.dropped += 1
-        self._settle(lane, outcome, self.dispatch)
+                self._settle(lane, outcome, self.dispatch)
+            now = perf_counter()
+            if now >= end or lane.shut:  # a shut lane may have cancelled the scope
+                return
+            try:
+                lane = self._for_tasks.receive_nowait()
+            except trio.WouldBlock:
+                return
 
     # Worker threads
 
@@ -200,17 +222,32 @@ class Crew:
 
     def _stay(self, stay: _Stay) -> None:
         """Execute turns until there is nothing to do for long. In a worker thread."""
+        jobs, finished, config = self._jobs, self._finished, self._config
+        sent = perf_counter()
         while not self._stopped and (lane := self._next()) is not None:
             stay.lane = lane
             stay.since = began = perf_counter()
             before = lane.executed
-            outcome = Outcome.EMPTY if lane.shut else thread_turn(lane, self._config)
-            self._pace += 0.2 * (
-                (perf_counter() - began) / max(1, lane.executed - before) - self._pace
-            )
-            self._settle(lane, outcome, self._jobs.put)
+            outcome = EMPTY if lane.shut else thread_turn(lane, config, began)
+            now = perf_counter()
+            self._pace += 0.2 * ((now - began) / max(1, lane.executed - before) - self._pace)
             stay.lane = None
             stay.since = inf
+            if jobs.empty() and not finished:
+                self._settle(lane, outcome, jobs.put)  # alone: the shortest way to the peer
+                continue
+            finished.append((lane, outcome))
+            if jobs.empty() or now - sent > _TOGETHER_SECONDS:
+                sent = now
+                self._border.soon(self._settle_finished)
+
+    def _settle_finished(self) -> None:
+        """Settle the turns that threads have finished. On the Trio thread."""
+        finished = self._finished
+        for _ in range(len(finished)):
+            self._settle(*finished.popleft(), self._jobs.put)
+        if not self._jobs.empty():
+            self._staff()
 
     def _next(self) -> Lane[Message] | None:
         """The next lane, or None to leave the house. In a worker thread."""
@@ -235,22 +272,23 @@ class Crew:
         self, lane: Lane[Message], outcome: Outcome | Failure, again: Callable[[Lane[Message]], None]
     ) -> None:
         """After a turn: send the replies, then give the lane back or queue it again."""
-        owner = lane.owner
-        owner.flush()
-        if lane.shut:
+        if lane.outlet.flush() and outcome is EMPTY:  # nearly always
+            if lane.release():
+                again(lane)
+        elif isinstance(outcome, Failure):
+            failed = partial(lane.owner.message_failed, outcome.message, outcome.error)
+            self._border.now(failed)
+        elif lane.shut:
             lane.clear()
-            outcome = Outcome.EMPTY
-        if isinstance(outcome, Failure):
-            self._border.now(partial(owner.message_failed, outcome.message, outcome.error))
-            return
-        if owner.gate():
-            return
-        if outcome is Outcome.OTHER_KIND:
+            lane.release()
+        elif lane.outlet.gate():
+            pass
+        elif outcome is OTHER_KIND:
             self._border.now(partial(self.dispatch, lane))
-        elif outcome is Outcome.MORE or lane.release():
+        elif outcome is MORE or lane.release():
             again(lane)
         if lane.watched:
-            self._border.now(owner.progressed)
+            self._border.now(lane.owner.progressed)
 
     async def _watch(self) -> None:
         """The sentry: sees what only shows in time."""
@@ -267,12 +305,13 @@ class Crew:
     def _look(self) -> bool:
         """Help those who wait behind a message that takes long; whether anything is going on."""
         for lane in tuple(self._scopes):
-            lane.owner.flush()
+            lane.outlet.flush()
+        self._settle_finished()
         late = perf_counter() - self._config.patience
         for stay in self._stays:
             lane_now = stay.lane
             if stay.since < late and lane_now is not None:
-                lane_now.owner.flush()
+                lane_now.outlet.flush()
         waiting = not self._jobs.empty()
         if waiting:
             self._staff()

@@ -33,8 +33,9 @@ class Outcome(enum.Enum):
     """The turn's cap was reached."""
     OTHER_KIND = enum.auto()
     """The next message runs in the other kind of worker."""
-    FAILED = enum.auto()
-    """A message raised."""
+
+
+EMPTY, MORE, OTHER_KIND = Outcome.EMPTY, Outcome.MORE, Outcome.OTHER_KIND  # looked up per turn
 
 
 @frozen
@@ -45,19 +46,23 @@ class Failure:
     error: BaseException
 
 
-def thread_turn(lane: Lane[Message], caps: Workers) -> Outcome | Failure:
-    """Execute messages of a claimed lane, in a worker thread, until a cap or an async message."""
-    messages, owner = lane.messages, lane.owner
-    append, encode = owner.replies.append, owner.encode
+def thread_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | Failure:
+    """Execute messages of a claimed lane, in a worker thread, until a cap or an async message.
+
+    Args:
+        began: now, on the clock of `time.perf_counter`.
+    """
+    messages, outlet = lane.messages, lane.outlet
+    append, encode = outlet.replies.append, outlet.encode
     left, room = caps.turn_messages, caps.turn_bytes
-    end = perf_counter() + caps.turn_seconds
-    outcome: Outcome | Failure = Outcome.EMPTY
+    end = began + caps.turn_seconds
+    outcome: Outcome | Failure = EMPTY
     while messages:
         message = messages.popleft()
         try:
             if message.runs_async:
                 messages.appendleft(message)
-                outcome = Outcome.OTHER_KIND
+                outcome = OTHER_KIND
                 break
             left -= 1
             reply = cast("Reply", message.execute())
@@ -72,29 +77,29 @@ def thread_turn(lane: Lane[Message], caps: Workers) -> Outcome | Failure:
             outcome = Failure(message, error)
             break
         if left <= 0 or room <= 0 or perf_counter() >= end:
-            outcome = Outcome.MORE
+            outcome = MORE
             break
     lane.done(caps.turn_messages - left)
     return outcome
 
 
-async def task_turn(lane: Lane[Message], caps: Workers) -> Outcome | Failure:
+async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | Failure:
     """Execute messages of a claimed lane, in a Trio task, until a cap or one for a thread.
 
     When it is cancelled the message that ran counts as dropped.
     """
-    messages, owner = lane.messages, lane.owner
-    append, encode = owner.replies.append, owner.encode
+    messages, outlet = lane.messages, lane.outlet
+    append, encode = outlet.replies.append, outlet.encode
     left, room = caps.turn_messages, caps.turn_bytes
-    end = perf_counter() + caps.turn_seconds
-    outcome: Outcome | Failure = Outcome.EMPTY
+    end = began + caps.turn_seconds
+    outcome: Outcome | Failure = EMPTY
     try:
         while messages:
             message = messages.popleft()
             try:
                 if not message.runs_async:
                     messages.appendleft(message)
-                    outcome = Outcome.OTHER_KIND
+                    outcome = OTHER_KIND
                     break
                 left -= 1
                 reply = await cast("Awaitable[Reply]", message.execute())
@@ -109,7 +114,7 @@ async def task_turn(lane: Lane[Message], caps: Workers) -> Outcome | Failure:
                 outcome = Failure(message, error)
                 break
             if left <= 0 or room <= 0 or perf_counter() >= end:
-                outcome = Outcome.MORE
+                outcome = MORE
                 break
     finally:
         lane.done(caps.turn_messages - left)

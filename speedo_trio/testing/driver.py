@@ -1,0 +1,184 @@
+"""Drive a protocol handler without I/O: bytes in, what it would have sent out.
+
+Messages are executed one after another in the calling thread, so a test needs no server, no
+socket and no event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import define, field
+
+from speedo_trio.errors import ConnectionClosed
+from speedo_trio.events import Address, Cause, CloseReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from speedo_trio.events import TLSInfo
+    from speedo_trio.protocol.handler import Messages, ProtocolHandler, ProtocolHandlerFactory
+    from speedo_trio.protocol.message import Message, Reply
+
+
+@define(eq=False)
+class FakeConnection:
+    """A `Connection` that only remembers."""
+
+    id: int = 1
+    peer: Address = Address("tcp", host="192.0.2.1", port=40_000)
+    local: Address = Address("tcp", host="192.0.2.2", port=9292)
+    tls: TLSInfo | None = None
+    sent: bytearray = field(factory=bytearray)
+    """All that was written and replied."""
+    closing: bool = False
+    """Whether `close` was called."""
+    aborted: bool = False
+    """Whether `abort` was called."""
+
+    def write(self, data: bytes) -> bool:
+        if not self.aborted:
+            self.sent += data
+        return not self.aborted
+
+    async def send(self, data: bytes) -> None:
+        if not self.write(data):
+            raise ConnectionClosed("the connection was aborted")
+
+    def close(self) -> None:
+        self.closing = True
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Driver:
+    """One handler, driven by hand, as a link would drive it."""
+
+    def __init__(self, factory: ProtocolHandlerFactory) -> None:
+        """Make the handler and execute what its `opened` gives."""
+        self.connection = FakeConnection()
+        self.executed: list[Message] = []
+        """The messages that were executed, in order."""
+        self.error: BaseException | None = None
+        """What ended the connection, if an error did."""
+        self._closed = False
+        self.handler: ProtocolHandler = factory(self.connection)
+        self._encode = self.handler.encoder()
+        self._run(self.handler.opened)
+
+    @property
+    def sent(self) -> bytes:
+        """All that the peer would have received."""
+        return bytes(self.connection.sent)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection would take no more bytes."""
+        fake = self.connection
+        return self.error is not None or fake.closing or fake.aborted or self._closed
+
+    def feed(self, *chunks: bytes) -> bytes:
+        """Give the handler some chunks and execute its messages; what it sent for them.
+
+        Chunks after the connection's end go nowhere, as on a real one.
+        """
+        before = len(self.connection.sent)
+        for chunk in chunks:
+            if chunk and not self.ended:
+                self._run(lambda chunk=chunk: self.handler.handle(chunk))  # type: ignore[misc]  # binds the chunk of this round
+        return bytes(self.connection.sent[before:])
+
+    def eof(self) -> bytes:
+        """The peer ends its stream; what the handler sent for it."""
+        before = len(self.connection.sent)
+        if not self.ended:
+            self._run(self.handler.eof)
+        return bytes(self.connection.sent[before:])
+
+    def close(self, reason: CloseReason = CloseReason(Cause.EOF)) -> None:  # noqa: B008  # frozen
+        """End the connection; `ProtocolHandler.closed` is called, once."""
+        if not self._closed:
+            self._closed = True
+            self.handler.closed(reason)
+
+    def _run(self, callback: Callable[[], Messages]) -> None:
+        """Execute what the callback gives, until an error ends the connection."""
+        try:
+            for message in callback() or ():
+                if self.connection.aborted or not self._execute(message):
+                    return
+        except Exception as error:  # what a link would do: the connection ends
+            self.error = error
+
+    def _execute(self, message: Message) -> bool:
+        self.executed.append(message)
+        try:
+            reply = _result(message)
+        except Exception as error:  # as above, unless the handler makes a reply of it
+            reply = self.handler.failed(message, error)
+            if reply is None:
+                self.error = error
+                return False
+        if reply is not None:
+            self.connection.write(reply if self._encode is None else self._encode(reply))
+        return True
+
+
+def every_split(data: bytes) -> Iterator[Sequence[bytes]]:
+    """The data whole, byte by byte, and in two parts at every place."""
+    yield [data]
+    yield [data[at : at + 1] for at in range(len(data))]
+    for at in range(1, len(data)):
+        yield [data[:at], data[at:]]
+
+
+def check_splits(
+    factory: ProtocolHandlerFactory, data: bytes, splits: Iterable[Sequence[bytes]] | None = None
+) -> bytes:
+    """Drive a new handler with each split of the same bytes, and see that it makes no difference.
+
+    Args:
+        factory: makes the handlers.
+        data: what the peer sends.
+        splits: the ways to split it; None takes `every_split`.
+
+    Returns:
+        What the handler sends, the same for every split.
+
+    Raises:
+        AssertionError: two splits gave different bytes, or different errors; the text has both.
+    """
+    first = _outcome(factory, [data])
+    for chunks in every_split(data) if splits is None else splits:
+        outcome = _outcome(factory, chunks)
+        if outcome != first:
+            raise AssertionError(f"split as {list(chunks)} it gives {outcome}, whole {first}")
+    return first[0]
+
+
+def _outcome(
+    factory: ProtocolHandlerFactory, chunks: Sequence[bytes]
+) -> tuple[bytes, type[BaseException] | None]:
+    driver = Driver(factory)
+    driver.feed(*chunks)
+    driver.close()
+    return driver.sent, None if driver.error is None else type(driver.error)
+
+
+def _result(message: Message) -> Reply:
+    """The message's reply; an async one must come to its end without waiting."""
+    result = message.execute()
+    if not message.runs_async:
+        return cast("Reply", result)
+    running = cast("Coroutine[Any, Any, Reply]", result)  # Any: what it yields to Trio
+    try:
+        running.send(None)
+    except StopIteration as done:
+        return cast("Reply", done.value)
+    running.close()
+    raise RuntimeError(
+        f"{type(message).__name__} waits for something, which a Driver can't; "
+        "use speedo_trio.testing.serve_in_memory"
+    )
