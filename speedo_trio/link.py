@@ -251,7 +251,7 @@ class Link:
     def dropped_messages(self) -> int:
         """Messages received but not executed to their end, once the link has ended."""
         lane = self.lane
-        return self._missed(lane.dropped + len(lane.messages) + lane.claimed)
+        return self._missed(lane.dropped + lane.waiting + lane.claimed)
 
     @property
     def dropped_bytes(self) -> int:
@@ -416,11 +416,13 @@ class Link:
 
     def message_failed(self, message: object, error: BaseException) -> None:
         lane = self.lane
+        reply: bytes | BaseException | None = None
         if not isinstance(message, Message):
             error = HandlerError(
                 f"the handler gave {type(message).__name__} {message!r}; allowed is a Message"
             )
-        reply = None if lane.shut else self._reply_to_failure(message, error)
+        elif not lane.shut:
+            reply = self._reply_to_failure(message, error)
         if isinstance(reply, bytes):
             self.connection.replies.append(reply)
             self.connection.flush()
@@ -436,10 +438,11 @@ class Link:
             self._house.crew.dispatch(lane)
         self.progressed()
 
-    def _reply_to_failure(self, message: object, error: BaseException) -> bytes | BaseException | None:
+    def _reply_to_failure(
+        self, message: Message, error: BaseException
+    ) -> bytes | BaseException | None:
         """The handler's reply, encoded; None for none; or what the handler raised."""
         assert self._handler is not None
-        assert isinstance(message, Message)
         try:
             reply = self._handler.failed(message, error)
             encode = self.connection.encode

@@ -100,7 +100,6 @@ class Server:
             idle_watch=None if idle is None else IdleWatch(idle / IDLE_LOOKS),
         )
         self._listeners: list[Listener] = []
-        self._accepting = trio.CancelScope()
         self._paused = False
         self._resumed = trio.Event()
         self._refused = 0
@@ -256,7 +255,7 @@ class Server:
         try:
             self._listeners = [Listener(listening, self) for listening in sockets]
             for listener in self._listeners:
-                house.nursery.start_soon(self._accept, listener)
+                house.nursery.start_soon(listener.run)
             house.observe(Listening(addresses=self.addresses))
             task_status.started(self)
             await self._drain_asked.wait()
@@ -266,10 +265,6 @@ class Server:
                 listener.close()
             house.crew.stop()
         house.nursery.cancel_scope.cancel()
-
-    async def _accept(self, listener: Listener) -> None:
-        with self._accepting:
-            await listener.run()
 
     async def _drain(self) -> None:
         """Finish what was begun, within the grace; cut and abandon what is left."""
@@ -308,7 +303,6 @@ class Server:
 
     def _stop_accepting(self) -> None:
         """Take what the kernel has queued, for closing would reset it, then close."""
-        self._accepting.cancel(reason="draining")
         self.resume()
         for listener in self._listeners:
             listener.accept(self._house.config.limits.backlog)

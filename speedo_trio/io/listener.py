@@ -56,21 +56,23 @@ class Listener:
     def __init__(self, listening: socket.socket, acceptor: Acceptor) -> None:
         self._socket = listening
         self._acceptor = acceptor
+        self._scope = trio.CancelScope()
         self._file = socket_file(listening)
         self._tcp = listening.family != socket.AF_UNIX
         self.address = address_of(listening.getsockname())
 
     async def run(self) -> None:
-        """Accept until cancelled. Closing is the caller's."""
-        while True:
-            await self._acceptor.room()
-            await trio.lowlevel.wait_readable(self._socket)
-            lacking = self.accept(_BURST)
-            if lacking is not None:
-                self._acceptor.observe(
-                    AcceptFailed(address=self.address, error=lacking, retry_in=BACK_OFF)
-                )
-                await trio.sleep(BACK_OFF)
+        """Accept until `close` is called."""
+        with self._scope:
+            while not self._scope.cancel_called:
+                await self._acceptor.room()
+                await trio.lowlevel.wait_readable(self._socket)
+                lacking = self.accept(_BURST)
+                if lacking is not None:
+                    self._acceptor.observe(
+                        AcceptFailed(address=self.address, error=lacking, retry_in=BACK_OFF)
+                    )
+                    await trio.sleep(BACK_OFF)
 
     def accept(self, most: int) -> OSError | None:
         """Accept what the kernel has queued, `most` connections at most, while there is room.
@@ -96,6 +98,7 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening; a Unix socket's file goes too."""
+        self._scope.cancel(reason="the listener is closed")
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()

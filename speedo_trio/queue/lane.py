@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from itertools import islice
+from operator import length_hint
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Lane(Generic[M]):
 
     __slots__ = (
         "_claim",
+        "_cursor",
         "dropped",
         "executed",
         "limit",
@@ -101,7 +103,9 @@ class Lane(Generic[M]):
         self.outlet = outlet
         self.limit = limit
         self.tally = tally
-        self.messages: deque[M] = deque()
+        self.messages: list[M] = []
+        """What waits, and what was executed in a turn that goes on. A list and no deque, which
+        would take 700 bytes of every idle connection."""
         self.executed = 0
         """Messages executed so far, failed ones included. Written by who holds the claim."""
         self.dropped = 0
@@ -111,6 +115,7 @@ class Lane(Generic[M]):
         self.watched = False
         """Whether the owner waits for progress and must be told of it."""
         self._claim = threading.Lock()
+        self._cursor: Iterator[M] | None = None
 
     @property
     def room(self) -> int:
@@ -124,6 +129,12 @@ class Lane(Generic[M]):
         if shared >= own:
             return own
         return max(shared, 0 if self.messages else 1)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait, without the one that is being executed."""
+        cursor = self._cursor
+        return len(self.messages) if cursor is None else length_hint(cursor)
 
     @property
     def claimed(self) -> bool:
@@ -164,8 +175,18 @@ class Lane(Generic[M]):
         self._claim.release()
         return self.claim()
 
+    def begin(self) -> Iterator[M]:
+        """Begin a turn: the messages that wait, and those that come meanwhile.
+
+        For who holds the claim; `done` ends the turn.
+        """
+        self._cursor = cursor = iter(self.messages)
+        return cursor
+
     def done(self, count: int) -> None:
-        """Count `count` messages as executed. For who holds the claim."""
+        """End a turn in which the first `count` messages were executed."""
+        self._cursor = None
+        del self.messages[:count]
         self.executed += count
         self.tally.remove(count)
 

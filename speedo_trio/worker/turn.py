@@ -52,19 +52,18 @@ def thread_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | F
     Args:
         began: now, on the clock of `time.perf_counter`.
     """
-    messages, outlet = lane.messages, lane.outlet
+    outlet = lane.outlet
     append, encode = outlet.replies.append, outlet.encode
     left, room = caps.turn_messages, caps.turn_bytes
     end = began + caps.turn_seconds
     outcome: Outcome | Failure = EMPTY
-    while messages:
-        message = messages.popleft()
+    for message in lane.begin():
         try:
+            left -= 1
             if message.runs_async:
-                messages.appendleft(message)
+                left += 1
                 outcome = OTHER_KIND
                 break
-            left -= 1
             reply = cast("Reply", message.execute())
             if reply is not None:
                 if encode is not None:
@@ -88,20 +87,19 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
 
     When it is cancelled the message that ran counts as dropped.
     """
-    messages, outlet = lane.messages, lane.outlet
+    outlet = lane.outlet
     append, encode = outlet.replies.append, outlet.encode
     left, room = caps.turn_messages, caps.turn_bytes
     end = began + caps.turn_seconds
     outcome: Outcome | Failure = EMPTY
     try:
-        while messages:
-            message = messages.popleft()
+        for message in lane.begin():
             try:
+                left -= 1
                 if not message.runs_async:
-                    messages.appendleft(message)
+                    left += 1
                     outcome = OTHER_KIND
                     break
-                left -= 1
                 reply = await cast("Awaitable[Reply]", message.execute())
                 if reply is not None:
                     if encode is not None:
