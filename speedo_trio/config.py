@@ -68,11 +68,12 @@ class Limits:
     backlog: int = field(default=4096, validator=_whole(1, 65_535))
     """Peers that the kernel queues until they are accepted; the kernel's own limit
     (Linux: net.core.somaxconn, by default 4096) applies too."""
-    read_bytes: int = field(default=65_536, validator=_whole(1, 2**24))
-    """The most that one read takes, and so the largest `data` that a handler gets."""
+    read_bytes: int = field(default=16_384, validator=_whole(1, 2**24))
+    """The most that one read takes, and so the largest `data` that a handler gets. More would let
+    a flooding peer hold up the others for longer; a read costs as much as framing 4 KiB of lines."""
     lane_messages: int = field(default=1024, validator=_whole(1))
-    """Messages of one connection that wait; then its reading stops. A full read of 64-byte lines
-    fits."""
+    """Messages of one connection that wait; then its reading stops. That is
+    four full reads of 64-byte lines."""
     lane_bytes: int = field(default=1_048_576, validator=_whole(1))
     """Bytes of one connection that were read and whose messages have not all been executed; then
     its reading stops. One read more may be on top."""

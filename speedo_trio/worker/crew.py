@@ -16,17 +16,16 @@ Next: `speedo_trio.server`, which owns the crew.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from functools import partial
 from math import inf
-from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import define
 
+from speedo_trio.queue.ready import ReadyLanes
 from speedo_trio.worker.turn import (
     EMPTY,
     MORE,
@@ -76,13 +75,11 @@ class Crew:
         self._to_tasks, self._for_tasks = trio.open_memory_channel["Lane[Message]"](inf)
         self._to_foreman, self._for_foreman = trio.open_memory_channel["Lane[Message]"](inf)
         # Both channels are unbounded in name only: a lane is in one of them at most once.
-        self._jobs: SimpleQueue[Lane[Message] | None] = SimpleQueue()
+        self._ready: ReadyLanes[Message] = ReadyLanes()
         self._finished: deque[tuple[Lane[Message], Outcome | Failure]] = deque()
         self._limiter = trio.CapacityLimiter(config.count)
         self._stays: set[_Stay] = set()
         self._scopes: dict[Lane[Message], trio.CancelScope] = {}
-        self._idle_lock = threading.Lock()
-        self._idle = 0  # threads that linger: 0 or 1
         self._pace = 0.0  # seconds a message, of late
         self._bell: trio.Event | None = None  # rings when the sentry sleeps and is needed
         self._stopped = False
@@ -114,7 +111,7 @@ class Crew:
         """Lanes that are ready and wait for a worker."""
         channels = (self._for_tasks, self._for_foreman)
         waiting = sum(channel.statistics().current_buffer_used for channel in channels)
-        return waiting + self._jobs.qsize()
+        return waiting + len(self._ready)
 
     def dispatch(self, lane: Lane[Message]) -> None:
         """Queue a claimed lane. On the Trio thread."""
@@ -136,8 +133,7 @@ class Crew:
     def stop(self) -> None:
         """Let threads that linger go, and no thread begin another turn."""
         self._stopped = True
-        for _ in range(self._config.count):
-            self._jobs.put(None)
+        self._ready.close()
 
     # Worker tasks
 
@@ -178,10 +174,10 @@ class Crew:
 
     async def _forward(self) -> None:
         async for lane in self._for_foreman:
-            self._jobs.put(lane)
+            self._ready.put(lane)
             try:
                 while True:
-                    self._jobs.put(self._for_foreman.receive_nowait())
+                    self._ready.put(self._for_foreman.receive_nowait())
             except trio.WouldBlock:
                 pass
             self._staff()
@@ -192,7 +188,7 @@ class Crew:
             stay = _Stay()
             self._stays.add(stay)
             self._nursery.start_soon(self._host, stay)
-        if not self._idle:
+        if self._ready:
             self.attend()
 
     def _understaffed(self) -> bool:
@@ -201,7 +197,7 @@ class Crew:
         It would when there is none, when messages take so long that a hop into a thread (59 µs)
         is nothing beside them, and when all threads are stuck in a message.
         """
-        if len(self._stays) >= self._config.count or self._idle:
+        if len(self._stays) >= self._config.count or self._ready.idle:
             return False
         if self._pace > self._config.patience / 2:
             return True
@@ -215,16 +211,19 @@ class Crew:
                 await trio.to_thread.run_sync(
                     self._stay, stay, limiter=self._limiter, abandon_on_cancel=True
                 )
-                if self._jobs.empty() or self._stopped:
+                if not self._ready or self._stopped:
                     break  # else a lane came while the thread was leaving
         finally:
             self._stays.discard(stay)
 
     def _stay(self, stay: _Stay) -> None:
         """Execute turns until there is nothing to do for long. In a worker thread."""
-        jobs, finished, config = self._jobs, self._finished, self._config
+        ready, finished, config = self._ready, self._finished, self._config
         sent = perf_counter()
-        while not self._stopped and (lane := self._next()) is not None:
+        while not self._stopped:
+            lane = ready.take() or ready.linger(config.linger)
+            if lane is None:
+                return
             stay.lane = lane
             stay.since = began = perf_counter()
             before = lane.executed
@@ -233,11 +232,11 @@ class Crew:
             self._pace += 0.2 * ((now - began) / max(1, lane.executed - before) - self._pace)
             stay.lane = None
             stay.since = inf
-            if jobs.empty() and not finished:
-                self._settle(lane, outcome, jobs.put)  # alone: the shortest way to the peer
+            if not (ready or finished):
+                self._settle(lane, outcome, ready.put)  # alone: the shortest way to the peer
                 continue
             finished.append((lane, outcome))
-            if jobs.empty() or now - sent > _TOGETHER_SECONDS:
+            if not ready or now - sent > _TOGETHER_SECONDS:
                 sent = now
                 self._border.soon(self._settle_finished)
 
@@ -245,8 +244,182 @@ class Crew:
         """Settle the turns that threads have finished. On the Trio thread."""
         finished = self._finished
         for _ in range(len(finished)):
-            self._settle(*finished.popleft(), self._jobs.put)
-        if not self._jobs.empty():
+            self._settle(*finished.popleft(), self._ready.put)
+        if self._ready:
+            self._staff()
+
+    # Both channels are unbounded in name only: a lane is in one of them at most once.
+        self._ready: ReadyLanes[Message] = ReadyLanes()
+        self._finished: deque[tuple[Lane[Message], Outcome | Failure]] = deque()
+        self._limiter = trio.CapacityLimiter(config.count)
+        self._stays: set[_Stay] = set()
+        self._scopes: dict[Lane[Message], trio.CancelScope] = {}
+        self._pace = 0.0  # seconds a message, of late
+        self._bell: trio.Event | None = None  # rings when the sentry sleeps and is needed
+        self._stopped = False
+
+    def start(self) -> None:
+        """Start the crew's tasks."""
+        self._nursery.start_soon(self._forward)
+        self._nursery.start_soon(self._watch)
+        for _ in range(self._config.count):
+            self._nursery.start_soon(self._work)
+
+    @property
+    def threads(self) -> int:
+        """Threads in the house."""
+        return len(self._stays)
+
+    @property
+    def busy(self) -> int:
+        """Turns that go on."""
+        return sum(stay.lane is not None for stay in self._stays) + len(self._scopes)
+
+    @property
+    def busy_threads(self) -> int:
+        """Turns that go on in threads."""
+        return sum(stay.lane is not None for stay in self._stays)
+
+    @property
+    def ready(self) -> int:
+        """Lanes that are ready and wait for a worker."""
+        channels = (self._for_tasks, self._for_foreman)
+        waiting = sum(channel.statistics().current_buffer_used for channel in channels)
+        return waiting + len(self._ready)
+
+    def dispatch(self, lane: Lane[Message]) -> None:
+        """Queue a claimed lane. On the Trio thread."""
+        if lane.messages and getattr(lane.messages[0], "runs_async", False):
+            self._to_tasks.send_nowait(lane)
+        else:
+            self._to_foreman.send_nowait(lane)
+
+    def attend(self) -> None:
+        """Have the sentry look for a while: something may come to wait. On the Trio thread."""
+        if self._bell is not None:
+            self._bell.set()
+
+    def cancel(self, lane: Lane[Message]) -> None:
+        """Cancel the lane's async message, if one is running."""
+        if scope := self._scopes.get(lane):
+            scope.cancel()
+
+    def stop(self) -> None:
+        """Let threads that linger go, and no thread begin another turn."""
+        self._stopped = True
+        self._ready.close()
+
+    # Worker tasks
+
+    async def _work(self) -> None:
+        while True:
+            with trio.CancelScope() as scope:  # cancelled with the message that runs in it
+                while not scope.cancel_called:
+                    await self._burst(await self._for_tasks.receive(), scope)
+
+    async def _burst(self, lane: Lane[Message], scope: trio.CancelScope) -> None:
+        """Execute a turn of this lane, and of others that are ready, for a while."""
+        config, now = self._config, perf_counter()
+        end = now + _BURST_SECONDS
+        while True:
+            self._scopes[lane] = scope
+            outcome: Outcome | Failure = EMPTY
+            if self._bell is not None and len(lane.messages) > 1:
+                self._bell.set()
+            try:
+                if not lane.shut:
+                    outcome = await task_turn(lane, config, now)
+            except trio.Cancelled:
+                lane.executed -= 1
+                lane.dropped += 1
+                raise
+            finally:
+                del self._scopes[lane]
+                self._settle(lane, outcome, self.dispatch)
+            now = perf_counter()
+            if now >= end or lane.shut:  # a shut lane may have cancelled the scope
+                return
+            try:
+                lane = self._for_tasks.receive_nowait()
+            except trio.WouldBlock:
+                return
+
+    # Worker threads
+
+    async def _forward(self) -> None:
+        async for lane in self._for_foreman:
+            self._ready.put(lane)
+            try:
+                while True:
+                    self._ready.put(self._for_foreman.receive_nowait())
+            except trio.WouldBlock:
+                pass
+            self._staff()
+
+    def _staff(self) -> None:
+        """Bring in a thread if one is missing. On the Trio thread."""
+        if self._understaffed() and not self._stopped:
+            stay = _Stay()
+            self._stays.add(stay)
+            self._nursery.start_soon(self._host, stay)
+        if self._ready:
+            self.attend()
+
+    def _understaffed(self) -> bool:
+        """Whether a further thread would help the lanes that wait.
+
+        It would when there is none, when messages take so long that a hop into a thread (59 µs)
+        is nothing beside them, and when all threads are stuck in a message.
+        """
+        if len(self._stays) >= self._config.count or self._ready.idle:
+            return False
+        if self._pace > self._config.patience / 2:
+            return True
+        stuck = perf_counter() - self._config.patience
+        return all(stay.since < stuck for stay in self._stays)
+
+    async def _host(self, stay: _Stay) -> None:
+        """The Trio side of a thread's stay."""
+        try:
+            while True:
+                await trio.to_thread.run_sync(
+                    self._stay, stay, limiter=self._limiter, abandon_on_cancel=True
+                )
+                if not self._ready or self._stopped:
+                    break  # else a lane came while the thread was leaving
+        finally:
+            self._stays.discard(stay)
+
+    def _stay(self, stay: _Stay) -> None:
+        """Execute turns until there is nothing to do for long. In a worker thread."""
+        ready, finished, config = self._ready, self._finished, self._config
+        sent = perf_counter()
+        while not self._stopped:
+            lane = ready.take() or ready.linger(config.linger)
+            if lane is None:
+                return
+            stay.lane = lane
+            stay.since = began = perf_counter()
+            before = lane.executed
+            outcome = EMPTY if lane.shut else thread_turn(lane, config, began)
+            now = perf_counter()
+            self._pace += 0.2 * ((now - began) / max(1, lane.executed - before) - self._pace)
+            stay.lane = None
+            stay.since = inf
+            if not (ready or finished):
+                self._settle(lane, outcome, ready.put)  # alone: the shortest way to the peer
+                continue
+            finished.append((lane, outcome))
+            if not ready or now - sent > _TOGETHER_SECONDS:
+                sent = now
+                self._border.soon(self._settle_finished)
+
+    def _settle_finished(self) -> None:
+        """Settle the turns that threads have finished. On the Trio thread."""
+        finished = self._finished
+        for _ in range(len(finished)):
+            self._settle(*finished.popleft(), self._ready.put)
+        if self._ready:
             self._staff()
 
     def _next(self) -> Lane[Message] | None:
@@ -312,7 +485,6 @@ class Crew:
             lane_now = stay.lane
             if stay.since < late and lane_now is not None:
                 lane_now.outlet.flush()
-        waiting = not self._jobs.empty()
-        if waiting:
+        if self._ready:
             self._staff()
-        return waiting or self.busy > 0
+        return bool(self._ready) or self.busy > 0
