@@ -5,7 +5,6 @@ Every class here is a section of the configuration file and a prefix of the comm
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -26,13 +25,18 @@ def _whole(low: int, high: int = 2**31 - 1) -> _Validator:
     return validate
 
 
+_YEAR = 31_536_000.0
+"""The longest time that can be set: more only says that somebody mistook the unit, and there is a
+length of time from which on operating systems refuse to wait."""
+
+
 def _seconds(low: float = 0.0, *, none: bool = False) -> _Validator:
     def validate(section: object, attribute: Attribute[Any], value: object) -> None:
         if value is None and none:
             return
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value < low:  # type: ignore[arg-type, operator]  # number says so
-            allowed = f"a number of seconds of at least {low:g}" + (" or none" if none else "")
+        if not number or not low <= value <= _YEAR:  # type: ignore[operator]  # it is a number
+            allowed = f"a number of seconds from {low:g} to a year" + (" or none" if none else "")
             raise ConfigError(f"{attribute.name} is {value!r}; allowed is {allowed}")
 
     return validate

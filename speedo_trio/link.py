@@ -18,6 +18,7 @@ from attrs import define, field
 from speedo_trio.errors import ConnectionLost, HandlerError, ProtocolError
 from speedo_trio.events import Cause, CloseReason, ConnectionFailed
 from speedo_trio.io.connection import WireConnection
+from speedo_trio.isolation import own_error
 from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.protocol.message import Message
 from speedo_trio.queue.lane import Lane
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from speedo_trio.protocol.handler import Messages, ProtocolHandlerFactory
     from speedo_trio.queue.lane import Tally
     from speedo_trio.worker.crew import Crew
-
-_ISOLATED = (Exception, SystemExit)
-"""What a handler may raise without harm to others. `KeyboardInterrupt` is not the handler's."""
 
 _CLOSE_SECONDS = 0.25
 """How long letting go of a wire may take. A socket takes none; a stream that the application
@@ -88,7 +86,7 @@ class House:
     """Connections so far."""
     ended: Totals = field(factory=Totals)
     """The sums over the links that have ended."""
-    _departures: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
+    _waiting: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
 
     def enter(self, link: Link) -> int:
         """A link begins; its number."""
@@ -104,17 +102,23 @@ class House:
         if self.idle_watch is not None:
             self.idle_watch.discard(link)
         self.ended.add(link)
-        self._departures.unpark_all()
+        self.stir()
 
-    async def departure(self) -> None:
-        """Wait for a link to end."""
-        await self._departures.park()
+    def stir(self) -> None:
+        """Have those look again who wait for room or for the end of all links."""
+        self._waiting.unpark_all()
+
+    async def stirred(self) -> None:
+        """Wait for a link to end, or for `stir`."""
+        await self._waiting.park()
 
     def observe(self, event: Event) -> None:
         """Tell the observer; what it raises harms nobody."""
         try:
             self.observer(event)
-        except Exception:
+        except BaseException as error:
+            if own_error(error) is None:
+                raise
             _logger.exception("the observer raised on %r", event)
 
 
@@ -130,15 +134,18 @@ class _Isolation:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        match error:
-            case ConnectionLost():
-                self._link.end(Cause.LOST, error, drop=True)
-            case ProtocolError():
-                self._link.end(Cause.PROTOCOL_ERROR, error)
-            case Exception() | SystemExit():
-                self._link.end(Cause.HANDLER_ERROR, error)
-            case _:
+        if error is None or isinstance(error, GeneratorExit):  # the latter: the task is collected
+            return False
+        own = own_error(error)
+        match own:
+            case None:
                 return False
+            case ConnectionLost():
+                self._link.end(Cause.LOST, own, drop=True)
+            case ProtocolError():
+                self._link.end(Cause.PROTOCOL_ERROR, own)
+            case _:
+                self._link.end(Cause.HANDLER_ERROR, own)
         return True
 
 
@@ -173,14 +180,14 @@ class Link:
         self._wire = wire
         self._idle_looks = 0
         self._last_seen = (0, 0)
-        self.connection = WireConnection(
+        self.connection: WireConnection = WireConnection(
             house.enter(self), wire, self, house.border, house.config.limits
         )
         self.lane: Lane[Message] = Lane(
             self, self.connection, house.config.limits.lane_messages, house.tally
         )
-        self.received = 0
-        self.cut = False
+        self.received: int = 0
+        self.cut: bool = False
         """Whether a drain's grace was over before this link had ended."""
         self._handler: ProtocolHandler | None = None
         self._pending: Iterator[Message] | None = None  # messages that found no room yet
@@ -251,7 +258,7 @@ class Link:
     def dropped_messages(self) -> int:
         """Messages received but not executed to their end, once the link has ended."""
         lane = self.lane
-        return self._missed(lane.dropped + lane.waiting + lane.claimed)
+        return self._missed(lane.dropped + lane.unexecuted)
 
     @property
     def dropped_bytes(self) -> int:
@@ -299,7 +306,8 @@ class Link:
 
     async def _finish(self) -> None:
         """From the end of reading to the last byte sent."""
-        await self._admit_pending()
+        with _Isolation(self):
+            await self._admit_pending()
         if self._draining and self._reason is None:
             with _Isolation(self):
                 await self._last_words()
@@ -308,7 +316,7 @@ class Link:
 
     async def _last_words(self) -> None:
         """Handle what the kernel had received when the drain began, and say goodbye."""
-        handler = self._handler or self._make_handler()
+        handler = self._make_handler() if self._handler is None else self._handler
         left = self._wire.unread()
         while left > 0:
             data = self._wire.read(min(left, self._house.config.limits.read_bytes))
@@ -338,8 +346,9 @@ class Link:
             return
         self._closed = True
         self.lane.shut_down()
-        with trio.move_on_after(_CLOSE_SECONDS, shield=True):
-            self._unsent = await self.connection.close_wire()
+        self._unsent = self.connection.shut()
+        with trio.move_on_after(_CLOSE_SECONDS, shield=True), _Isolation(self):
+            await self._wire.close()
 
     def _leave(self) -> None:
         """The one ending."""
@@ -348,8 +357,11 @@ class Link:
             reason = self._reason or CloseReason(Cause.STOPPED)
             try:
                 self._handler.closed(reason)
-            except _ISOLATED as error:
-                self._report(CloseReason(Cause.HANDLER_ERROR, error))
+            except BaseException as error:
+                own = own_error(error)
+                if own is None:
+                    raise
+                self._report(CloseReason(Cause.HANDLER_ERROR, own))
 
     # Messages to the lane
 
@@ -425,7 +437,6 @@ class Link:
             reply = self._reply_to_failure(message, error)
         if isinstance(reply, bytes):
             self.connection.replies.append(reply)
-            self.connection.flush()
         else:
             cause = Cause.HANDLER_ERROR
             if isinstance(error, ProtocolError):
@@ -433,22 +444,28 @@ class Link:
             if not lane.shut:
                 self.end(cause, reply or error, message=message)
             lane.shut = True
-            lane.clear()
-        if lane.release():
-            self._house.crew.dispatch(lane)
-        self.progressed()
+        self._house.crew.resume(lane)
 
     def _reply_to_failure(
         self, message: Message, error: BaseException
     ) -> bytes | BaseException | None:
         """The handler's reply, encoded; None for none; or what the handler raised."""
         assert self._handler is not None
+        encode = self.connection.encode
         try:
             reply = self._handler.failed(message, error)
-            encode = self.connection.encode
-            return reply if reply is None or encode is None else encode(reply)
-        except _ISOLATED as second:
-            return second
+            if reply is not None and encode is not None:
+                reply = encode(reply)
+        except BaseException as second:
+            own = own_error(second)
+            if own is None:
+                raise
+            return own
+        if reply is None or isinstance(reply, bytes):
+            return reply
+        return HandlerError(
+            f"failed() gave {type(reply).__name__} as the reply; allowed are bytes or None"
+        )
 
     def progressed(self) -> None:
         if self._bell is not None:

@@ -34,7 +34,6 @@ from speedo_trio.queue.lane import Tally
 from speedo_trio.worker.crew import Crew
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from speedo_trio.events import Event, Observer
@@ -74,6 +73,45 @@ class ServerStats:
     draining: bool
 
 
+class _Entrance:
+    """Who may come in, and when: what the listeners ask (`speedo_trio.io.listener.Acceptor`)."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._limits = house.config.limits
+        self.refused = 0
+        self.paused = False
+        self.closed = False
+
+    @property
+    def _full(self) -> bool:
+        return len(self._house.links) >= self._limits.connections
+
+    def has_room(self) -> bool:
+        return not (self.paused or self._full)
+
+    def refusing(self) -> int | None:
+        if self._full and not self.paused and self._limits.when_full == "refuse":
+            return self._limits.connections
+        return None
+
+    async def room(self) -> None:
+        while not (self.closed or self.has_room() or self.refusing() is not None):
+            await self._house.stirred()
+
+    def accepted(self, wire: Wire) -> None:
+        self._house.nursery.start_soon(Link(self._house, wire).run)
+
+    def observe(self, event: Event) -> None:
+        self.refused += isinstance(event, ConnectionRefused)
+        self._house.observe(event)
+
+    def close(self) -> None:
+        """Take nobody in any more; those who wait for room are told."""
+        self.closed = True
+        self._house.stir()
+
+
 class Server:
     """A running server; `serve` makes it and gives it to `trio.Nursery.start`.
 
@@ -99,14 +137,12 @@ class Server:
             tally=Tally(config.limits.messages),
             idle_watch=None if idle is None else IdleWatch(idle / IDLE_LOOKS),
         )
+        self._entrance = _Entrance(self._house)
         self._listeners: list[Listener] = []
-        self._paused = False
-        self._resumed = trio.Event()
-        self._refused = 0
         self._drain_asked = trio.Event()
         self._drained = trio.Event()
-        self._deadline = trio.CancelScope()  # moves with every drain() that wants it sooner
-        self._kill_after = config.timeouts.kill_after
+        self._grace = trio.CancelScope()  # the deadlines of both move with every drain() that
+        self._kill = trio.CancelScope()  # wants them sooner
         self._after_drain: Callable[[], DrainReport] | None = None
         self._report: DrainReport | None = None
 
@@ -126,7 +162,7 @@ class Server:
         return ServerStats(
             connections=len(house.links),
             accepted=house.connections,
-            refused=self._refused,
+            refused=self._entrance.refused,
             waiting=house.tally.waiting,
             executed=totals.executed,
             dropped=house.ended.dropped_messages,
@@ -135,20 +171,18 @@ class Server:
             ready=house.crew.ready,
             busy=house.crew.busy,
             threads=house.crew.threads,
-            paused=self._paused,
+            paused=self._entrance.paused,
             draining=self._drain_asked.is_set(),
         )
 
     def pause(self) -> None:
         """Accept no new connections for now; those open are served, new ones wait in the kernel."""
-        if not self._paused:
-            self._paused = True
-            self._resumed = trio.Event()
+        self._entrance.paused = True
 
     def resume(self) -> None:
         """Accept again."""
-        self._paused = False
-        self._resumed.set()
+        self._entrance.paused = False
+        self._house.stir()
 
     async def drain(
         self, grace: float | None = None, kill_after: float | None = None
@@ -174,8 +208,9 @@ class Server:
         timeouts = self._house.config.timeouts
         grace = timeouts.grace if grace is None else grace
         kill_after = timeouts.kill_after if kill_after is None else kill_after
-        self._deadline.deadline = min(self._deadline.deadline, trio.current_time() + grace)
-        self._kill_after = min(self._kill_after, kill_after)
+        grace_over = min(self._grace.deadline, trio.current_time() + grace)
+        self._grace.deadline = grace_over
+        self._kill.deadline = min(self._kill.deadline, grace_over + kill_after)
         self._drain_asked.set()
         await self._drained.wait()
         if self._report is None:
@@ -191,11 +226,12 @@ class Server:
         Raises:
             ServerClosed: the server drains or has ended; the stream is closed.
         """
+        entrance = self._entrance
         try:
-            while not self.has_room() and not self._drain_asked.is_set():
-                await self._house.departure()
-            if self._drain_asked.is_set() or self._drained.is_set():
-                raise ServerClosed("the server takes no new connection: it drains")
+            while not (entrance.closed or entrance.has_room()):
+                await self._house.stirred()
+            if entrance.closed:
+                raise ServerClosed("the server drains or has ended; it takes no new connection")
             link = Link(self._house, StreamWire(stream, self._house.config.limits.read_bytes))
         except BaseException:
             await trio.aclose_forcefully(stream)
@@ -214,103 +250,80 @@ class Server:
         finally:
             ended.set()
 
-    # What the listeners ask (`speedo_trio.io.listener.Acceptor`)
-
-    def has_room(self) -> bool:
-        return not self._paused and len(self._house.links) < self._house.config.limits.connections
-
-    def refusing(self) -> int | None:
-        limits = self._house.config.limits
-        if limits.when_full == "refuse" and len(self._house.links) >= limits.connections:
-            return limits.connections
-        return None
-
-    async def room(self) -> None:
-        while self._paused or (not self.has_room() and self.refusing() is None):
-            if self._paused:
-                await self._resumed.wait()
-            else:
-                await self._house.departure()
-
-    def accepted(self, wire: Wire) -> None:
-        link = Link(self._house, wire)
-        self._house.nursery.start_soon(link.run)
-
-    def observe(self, event: Event) -> None:
-        if isinstance(event, ConnectionRefused):
-            self._refused += 1
-        self._house.observe(event)
-
     # The life
 
-    async def run(
-        self, sockets: list[socket.socket], task_status: trio.TaskStatus[Server]
-    ) -> None:
+    async def _run(self, listeners: list[Listener], started: Callable[[Server], None]) -> None:
         """From listening to the end of a drain; then cancels the nursery."""
         house = self._house
+        self._listeners = listeners
         house.crew.start()
         house.nursery.start_soon(house.border.guard)
         if house.idle_watch is not None:
             house.nursery.start_soon(house.idle_watch.keep)
         try:
-            self._listeners = [Listener(listening, self) for listening in sockets]
-            for listener in self._listeners:
-                house.nursery.start_soon(listener.run)
+            for listener in listeners:
+                house.nursery.start_soon(listener.run, self._entrance)
             house.observe(Listening(addresses=self.addresses))
-            task_status.started(self)
+            started(self)
             await self._drain_asked.wait()
             await self._drain()
         finally:
-            for listener in self._listeners:
-                listener.close()
+            self._entrance.close()
             house.crew.stop()
         house.nursery.cancel_scope.cancel()
 
     async def _drain(self) -> None:
         """Finish what was begun, within the grace; cut and abandon what is left."""
         house = self._house
-        began, before = trio.current_time(), self._totals()
-        grace = max(0.0, self._deadline.deadline - began)
+        began, before = trio.current_time(), self._totals().executed
+        grace = max(0.0, self._grace.deadline - began)
         house.observe(DrainStarted(connections=len(house.links), grace=grace))
         self._stop_accepting()
         connections = len(house.links)
         for link in tuple(house.links):
             link.drain()
-        with self._deadline:
+        ended = evolve(house.ended)
+        with self._grace:
             await self._all_gone()
         for link in tuple(house.links):
             link.cut_off()
-        with trio.move_on_after(self._kill_after):
+        with self._kill:
             await self._all_gone()
         self._after_drain = partial(
-            self._finish_report, began, before, connections, house.crew.busy_threads
+            self._finish_report,
+            began,
+            executed=before,
+            ended=ended,
+            connections=connections,
+            abandoned=house.crew.busy_threads,
         )
 
     def _finish_report(
-        self, began: float, before: Totals, connections: int, abandoned: int
+        self, began: float, *, executed: int, ended: Totals, connections: int, abandoned: int
     ) -> DrainReport:
         """What the drain did, once the nursery is closed and every link has left."""
-        now = self._totals()
+        now = self._house.ended
         return DrainReport(
             connections=connections,
-            executed=now.executed - before.executed,
-            dropped_messages=now.dropped_messages - before.dropped_messages,
-            dropped_bytes=now.dropped_bytes - before.dropped_bytes,
-            cut_connections=now.cut - before.cut,
+            executed=now.executed - executed,
+            dropped_messages=now.dropped_messages - ended.dropped_messages,
+            dropped_bytes=now.dropped_bytes - ended.dropped_bytes,
+            cut_connections=now.cut - ended.cut,
             abandoned_threads=abandoned,
             seconds=trio.current_time() - began,
         )
 
     def _stop_accepting(self) -> None:
         """Take what the kernel has queued, for closing would reset it, then close."""
-        self.resume()
+        self._entrance.paused = False
         for listener in self._listeners:
-            listener.accept(self._house.config.limits.backlog)
+            listener.accept(self._entrance, 2 * self._house.config.limits.backlog)
             listener.close()
+        self._entrance.close()
 
     async def _all_gone(self) -> None:
         while self._house.links:
-            await self._house.departure()
+            await self._house.stirred()
 
     def _totals(self) -> Totals:
         totals = evolve(self._house.ended)
@@ -318,7 +331,7 @@ class Server:
             totals.add(link)
         return totals
 
-    def end(self) -> DrainReport | None:
+    def _end(self) -> DrainReport | None:
         """Tell those who wait for the drain, once the nursery is closed; its report, if any."""
         if self._after_drain is not None:
             self._report = self._after_drain()
@@ -357,28 +370,29 @@ async def serve(
     On cancel: the hard stop. Connections are closed at once, threads inside a message are
     abandoned; every handler's ``closed`` is still called. That takes half a second at most.
     """
-    sockets = await _open(binds, config)
+    listeners = await _open(binds, config)
     server: Server | None = None
     try:
         async with trio.open_nursery() as nursery:
             server = Server(factory, config, observer, nursery)
-            await server.run(sockets, task_status)
+            await server._run(listeners, task_status.started)  # noqa: SLF001  # its other half
     finally:
-        for listening in sockets:
-            listening.close()
-        report = None if server is None else server.end()
+        for listener in listeners:
+            listener.close()
+        report = None if server is None else server._end()  # noqa: SLF001  # as above
     assert report is not None
     return report
 
 
-async def _open(binds: tuple[str, ...], config: Config) -> list[socket.socket]:
+async def _open(binds: tuple[str, ...], config: Config) -> list[Listener]:
     parsed = [parse_bind(text) for text in binds]
-    sockets: list[socket.socket] = []
+    listeners: list[Listener] = []
     try:
         for bind in parsed:
-            sockets += await open_sockets(bind, config.limits.backlog)
+            opened = await open_sockets(bind, config.limits.backlog)
+            listeners += map(Listener, opened)
     except BaseException:
-        for listening in sockets:
-            listening.close()
+        for listener in listeners:
+            listener.close()
         raise
-    return sockets
+    return listeners

@@ -24,6 +24,20 @@ class DiscardProtocol(ProtocolHandler):
         return None
 
 
+def printable(line: bytes) -> str:
+    """The line as text of one line: what is no UTF-8, not printable or a backslash is escaped."""
+    text = line.decode("utf-8", "surrogateescape")
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() and character != "\\":
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8, by surrogateescape
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
 @define
 class LogMessage(Message):
     """A line to be logged, and who sent it."""
@@ -32,13 +46,14 @@ class LogMessage(Message):
     line: bytes
 
     def execute(self) -> None:
-        _logger.info("%s: %s", self.peer, self.line.decode("utf-8", "backslashreplace"))
+        _logger.info("%s: %s", self.peer, printable(self.line))
 
 
 class LogProtocol(LineProtocol):
     """Writes each line to the logger ``speedo_trio.log``, at INFO, in a worker thread.
 
-    Control characters are written as escapes, so that a peer can't forge lines of the log.
+    Control characters are written as escapes, so that a peer can't forge lines of the log or
+    command the terminal that shows it.
     """
 
     def frame(self, payload: bytes) -> LogMessage:

@@ -29,8 +29,11 @@ from speedo_trio.errors import BindError
 _PORT_TRIES = 20
 """How often a free port is looked for that is free for all addresses."""
 
-_TCP = re.compile(r"tcp://(\[(?P<six>[^\]]*)\]|(?P<host>[^:\[\]/?#@]*)):(?P<port>[0-9]{1,5})/?")
-_UNIX = re.compile(r"unix:(?P<path>/[^?#]*)(\?(?P<query>[^#]*))?")
+_TCP = re.compile(
+    r"tcp://(\[(?P<six>[0-9a-fA-F.]*:[0-9a-fA-F:.]*(%[^\]]+)?)\]|(?P<host>[^:\[\]/?#@\0]*))"
+    r":(?P<port>[0-9]{1,5})/?"
+)
+_UNIX = re.compile(r"unix:(?P<path>/[^?#\0]*)(\?(?P<query>[^#]*))?")
 
 
 @frozen
@@ -56,6 +59,9 @@ class UnixBind:
 
 
 Bind: TypeAlias = TCPBind | UnixBind
+
+_Name: TypeAlias = tuple[socket.AddressFamily, tuple[str | int, ...]]
+"""A family, and a socket's name in it without the port: the host, for IPv6 its scope too."""
 
 
 def parse_bind(text: str) -> Bind:
@@ -98,24 +104,27 @@ async def open_sockets(bind: Bind, backlog: int) -> list[socket.socket]:
         if isinstance(bind, UnixBind):
             return [_open_unix(bind, backlog)]
         return _open_tcp(await _resolve(bind), bind.port, backlog)
-    except OSError as error:
-        raise BindError(f"cannot listen on {bind}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # the latter: names that no encoding can express
+        if isinstance(error, BindError):
+            raise
+        text = getattr(error, "strerror", None) or error
+        raise BindError(f"cannot listen on {bind}: {text}") from error
 
 
-async def _resolve(bind: TCPBind) -> list[tuple[socket.AddressFamily, str]]:
-    if bind.host == "localhost":
-        return [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+async def _resolve(bind: TCPBind) -> list[_Name]:
+    if bind.host.lower() == "localhost":
+        return [(socket.AF_INET, ("127.0.0.1",)), (socket.AF_INET6, ("::1",))]
     if not bind.host:
-        return [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")]  # noqa: S104  # asked for
+        return [(socket.AF_INET, ("0.0.0.0",)), (socket.AF_INET6, ("::",))]  # noqa: S104  # asked for
     found = await trio.socket.getaddrinfo(
         bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    addresses = {(family, str(name[0])): None for family, _, _, _, name in found}
-    return list(addresses)
+    names = {(family, (name[0], *name[2:])): None for family, _, _, _, name in found}
+    return list(names)
 
 
 def _open_tcp(
-    addresses: list[tuple[socket.AddressFamily, str]], port: int, backlog: int
+    addresses: list[_Name], port: int, backlog: int
 ) -> list[socket.socket]:
     for tries_left in reversed(range(_PORT_TRIES if port == 0 else 1)):
         try:
@@ -127,15 +136,15 @@ def _open_tcp(
 
 
 def _open_all(
-    addresses: list[tuple[socket.AddressFamily, str]], port: int, backlog: int
+    addresses: list[_Name], port: int, backlog: int
 ) -> list[socket.socket]:
     """A socket for each address, all on one port; a family that the machine lacks is left out."""
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     try:
-        for family, host in addresses:
+        for family, name in addresses:
             try:
-                sockets.append(_open_one(family, host, port, backlog))
+                sockets.append(_open_one(family, name, port, backlog))
             except OSError as error:
                 if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                     raise
@@ -151,14 +160,16 @@ def _open_all(
     return sockets
 
 
-def _open_one(family: socket.AddressFamily, host: str, port: int, backlog: int) -> socket.socket:
+def _open_one(
+    family: socket.AddressFamily, name: tuple[str | int, ...], port: int, backlog: int
+) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        opened.bind((host, port))
+        opened.bind((name[0], port, *name[1:]))
         opened.listen(backlog)
     except BaseException:
         opened.close()

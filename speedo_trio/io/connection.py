@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -56,6 +57,8 @@ class WireConnection:
     """What a handler sees as its `Connection`, over a wire."""
 
     __slots__ = (
+        "_backlog",
+        "_backlog_bytes",
         "_border",
         "_closed",
         "_flushing",
@@ -84,18 +87,20 @@ class WireConnection:
         limits: Limits,
         tls: TLSInfo | None = None,
     ) -> None:
-        self.id = number
-        self.tls = tls
+        self.id: int = number
+        self.tls: TLSInfo | None = tls
         self.replies: list[bytes] = []
         self.encode: Callable[[bytes], bytes] | None = None
-        self.sent = 0
+        self.sent: int = 0
         """Bytes that the kernel took."""
         self._wire = wire
         self._owner = owner
         self._border = border
         self._limits = limits
         self._lock = threading.Lock()
-        self._rest: Data = b""  # taken from replies, not yet sent
+        self._rest: Data = b""  # being sent by the writer task
+        self._backlog: list[bytes] = []  # taken from replies, to be sent after the rest
+        self._backlog_bytes = 0
         self._written = 0  # bytes in replies that came by write()
         self._writing = False  # a writer task sends, nobody else
         self._flushing = False  # a flush is on its way to the Trio thread
@@ -114,12 +119,12 @@ class WireConnection:
     @property
     def unsent(self) -> int:
         """Bytes that wait to be sent, without the replies of a turn that goes on."""
-        return len(self._rest) + self._written
+        return len(self._rest) + self._backlog_bytes + self._written
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be sent."""
-        return not (self._rest or self.replies or self._writing)
+        return not (self.replies or self._writing)
 
     def write(self, data: bytes) -> bool:
         if type(data) is not bytes:
@@ -140,9 +145,9 @@ class WireConnection:
 
     async def send(self, data: bytes) -> None:
         while self.unsent > self._limits.unsent_high and not self._closed:
-            if self._room is None:
-                self._room = trio.Event()
-            await self._room.wait()
+            room = self._room = self._room or trio.Event()
+            if self.unsent > self._limits.unsent_high:  # still, after who makes room could see it
+                await room.wait()
         if not self.write(data):
             raise ConnectionClosed(f"connection {self.id} is closed; {len(data)} bytes not sent")
         await trio.lowlevel.checkpoint()
@@ -162,9 +167,13 @@ class WireConnection:
         if not self.replies:
             return not self._writing
         with self._lock:
-            if self._writing or self._closed:
-                return False  # the writer task will take it, or nobody
             data = self._take()
+            if self._closed:
+                return False
+            if self._writing:
+                self._backlog.append(data)
+                self._backlog_bytes += len(data)
+                return False
             try:
                 sent = self._wire.send_nowait(data)
             except ConnectionLost as lost:
@@ -172,12 +181,14 @@ class WireConnection:
                 self._border.soon(partial(self._owner.write_lost, lost))
                 return False
             self.sent += sent
-            if sent == len(data):
-                return True
-            self._rest = memoryview(data)[sent:]
-            self._writing = True
-        self._border.now(self._owner.write_blocked)
-        return False
+            if sent < len(data):
+                self._rest = memoryview(data)[sent:]
+                self._writing = True
+        if self._writing:
+            self._border.now(self._owner.write_blocked)
+        elif self._room is not None:
+            self._border.now(self._open_gates)
+        return not self._writing
 
     def gate(self) -> bool:
         """Whether too much waits for more replies to be made now.
@@ -190,11 +201,11 @@ class WireConnection:
             )
             return self._gated
 
-    async def write_out(self, timeout: float | None) -> bool:
+    async def write_out(self, patience: float | None) -> bool:
         """Send until nothing waits; the writer task.
 
         Returns:
-            False when the peer took no byte for `timeout` seconds.
+            False when the peer took no byte for `patience` seconds; None waits for ever.
 
         Raises:
             ConnectionLost: the connection broke.
@@ -204,11 +215,13 @@ class WireConnection:
                 if self._closed:
                     return True
                 if not self._rest:
-                    self._rest = self._take()
+                    self._rest = b"".join((*self._backlog, self._take()))
+                    self._backlog.clear()
+                    self._backlog_bytes = 0
                     self._writing = bool(self._rest)
                     if not self._writing:
                         return True
-            with trio.move_on_after(trio_seconds(timeout)) as scope:
+            with trio.move_on_after(inf if patience is None else patience) as scope:
                 sent = await self._wire.push(self._rest)
             if scope.cancelled_caught:
                 return False
@@ -221,8 +234,8 @@ class WireConnection:
         """Tell the peer that no more comes."""
         await self._wire.send_eof()
 
-    async def close_wire(self) -> int:
-        """Let go of the wire at once.
+    def shut(self) -> int:
+        """Send nothing more; after this nobody but the writer task uses the wire.
 
         Returns:
             How many bytes were left unsent.
@@ -231,7 +244,6 @@ class WireConnection:
             self._closed = True
             left = self._drop()
         self._open_gates()
-        await self._wire.close()
         return left
 
     def _flush_soon(self) -> None:
@@ -249,10 +261,10 @@ class WireConnection:
 
     def _drop(self) -> int:
         """Forget what waits; how many bytes that was. Under the lock."""
-        left = len(self._rest) + sum(map(len, self.replies))
+        left = len(self._rest) + self._backlog_bytes + len(self._take())
         self._rest = b""
-        self.replies.clear()
-        self._written = 0
+        self._backlog.clear()
+        self._backlog_bytes = 0
         return left
 
     def _open_gates(self) -> None:
@@ -274,7 +286,3 @@ def _bytes(data: object) -> bytes:
         return bytes(data)
     raise TypeError(f"write() takes bytes, not {type(data).__name__}")
 
-
-def trio_seconds(timeout: float | None) -> float:
-    """A timeout as Trio takes it: None, for ever, is infinity."""
-    return float("inf") if timeout is None else timeout

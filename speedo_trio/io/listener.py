@@ -13,7 +13,7 @@ from speedo_trio.io.binds import remove_file, socket_file
 from speedo_trio.io.wire import SocketWire, address_of
 
 if TYPE_CHECKING:
-    from speedo_trio.events import Event
+    from speedo_trio.events import Address, Event
     from speedo_trio.io.wire import Wire
 
 BACK_OFF = 0.1
@@ -38,7 +38,7 @@ class Acceptor(Protocol):
         """Whether one more connection may be open."""
 
     def refusing(self) -> int | None:
-        """The limit to name when there is no room and peers are to be refused; None to wait."""
+        """The limit, when it is reached and peers are to be refused; None lets them wait."""
 
     async def room(self) -> None:
         """Wait until there is room and accepting is not paused."""
@@ -53,35 +53,36 @@ class Acceptor(Protocol):
 class Listener:
     """One listening socket."""
 
-    def __init__(self, listening: socket.socket, acceptor: Acceptor) -> None:
+    def __init__(self, listening: socket.socket) -> None:
         self._socket = listening
-        self._acceptor = acceptor
         self._scope = trio.CancelScope()
         self._file = socket_file(listening)
         self._tcp = listening.family != socket.AF_UNIX
-        self.address = address_of(listening.getsockname())
+        self.address: Address = address_of(listening.getsockname())
 
-    async def run(self) -> None:
+    async def run(self, acceptor: Acceptor) -> None:
         """Accept until `close` is called."""
         with self._scope:
             while not self._scope.cancel_called:
-                await self._acceptor.room()
+                await acceptor.room()
+                if self._scope.cancel_called:
+                    break  # and the socket closed
                 await trio.lowlevel.wait_readable(self._socket)
-                lacking = self.accept(_BURST)
+                lacking = self.accept(acceptor, _BURST)
                 if lacking is not None:
-                    self._acceptor.observe(
+                    acceptor.observe(
                         AcceptFailed(address=self.address, error=lacking, retry_in=BACK_OFF)
                     )
                     await trio.sleep(BACK_OFF)
 
-    def accept(self, most: int) -> OSError | None:
+    def accept(self, acceptor: Acceptor, most: int) -> OSError | None:
         """Accept what the kernel has queued, `most` connections at most, while there is room.
 
         Returns:
             What the system lacks, if accepting ended with that.
         """
         for _ in range(most):
-            if not self._acceptor.has_room() and self._acceptor.refusing() is None:
+            if not acceptor.has_room() and acceptor.refusing() is None:
                 return None
             try:
                 connected, name = self._socket.accept()
@@ -93,7 +94,7 @@ class Listener:
                 if error.errno in _CLOSED:
                     raise
                 continue
-            self._take(connected, name)
+            self._take(acceptor, connected, name)
         return None
 
     def close(self) -> None:
@@ -105,12 +106,12 @@ class Listener:
             if self._file is not None:
                 remove_file(self._file)
 
-    def _take(self, connected: socket.socket, name: object) -> None:
-        limit = self._acceptor.refusing()
+    def _take(self, acceptor: Acceptor, connected: socket.socket, name: object) -> None:
+        limit = acceptor.refusing()
         if limit is not None:
             connected.close()
             peer = address_of(name)
-            self._acceptor.observe(ConnectionRefused(peer=peer, limit=limit))
+            acceptor.observe(ConnectionRefused(peer=peer, limit=limit))
             return
         connected.setblocking(False)
         if self._tcp:
@@ -118,4 +119,4 @@ class Listener:
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:  # reset already; the link will see it
                 pass
-        self._acceptor.accepted(SocketWire(connected, name, self.address))
+        acceptor.accepted(SocketWire(connected, name, self.address))

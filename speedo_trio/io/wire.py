@@ -136,7 +136,10 @@ class SocketWire:
 
 
 class StreamWire:
-    """Any Trio stream; only the Trio thread can send on it."""
+    """Any Trio stream; only the Trio thread can send on it.
+
+    The application brought it, so whatever it raises is its connection's loss and no more.
+    """
 
     __slots__ = ("_ended", "_read", "_size", "_stream")
 
@@ -154,7 +157,7 @@ class StreamWire:
         if not self._read:
             try:
                 self._read = bytes(await self._stream.receive_some(self._size))
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            except Exception as error:  # see the class
                 raise ConnectionLost(_text(error)) from error
             self._ended = not self._read
 
@@ -171,7 +174,7 @@ class StreamWire:
     async def push(self, data: Data) -> int:
         try:
             await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        except Exception as error:
             raise ConnectionLost(_text(error)) from error
         return len(data)
 
@@ -179,11 +182,14 @@ class StreamWire:
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
             try:
                 await self._stream.send_eof()
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            except Exception as error:
                 raise ConnectionLost(_text(error)) from error
 
     async def close(self) -> None:
-        await trio.aclose_forcefully(self._stream)
+        try:
+            await trio.aclose_forcefully(self._stream)
+        except Exception as error:
+            raise ConnectionLost(_text(error)) from error
 
 
 def address_of(name: object) -> Address:

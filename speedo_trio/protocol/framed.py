@@ -6,22 +6,17 @@ Next: `speedo_trio.echo`, the smallest complete protocol.
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import partial
-from operator import is_not
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from speedo_trio.protocol.framing import LineFramer
 from speedo_trio.protocol.handler import ProtocolHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeGuard
+    from collections.abc import Callable, Iterator
 
     from speedo_trio.protocol.framing import Framer
     from speedo_trio.protocol.handler import Connection, Messages
     from speedo_trio.protocol.message import Message
-
-_present = cast("Callable[[Message | None], TypeGuard[Message]]", partial(is_not, None))
 
 
 class FramedProtocol(ProtocolHandler):
@@ -51,8 +46,12 @@ class FramedProtocol(ProtocolHandler):
                 answered, then the connection closes.
         """
 
-    def handle(self, data: bytes) -> Messages:
-        return filter(_present, map(self.frame, self.framer.feed(data)))  # lazy, at C speed
+    def handle(self, data: bytes) -> Iterator[Message]:
+        frame = self.frame
+        for payload in self.framer.feed(data):
+            message = frame(payload)
+            if message is not None:
+                yield message
 
     def eof(self) -> Messages:
         """Raises `IncompleteFrame` when the stream ended inside a frame."""

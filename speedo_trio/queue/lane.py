@@ -60,7 +60,7 @@ class Tally:
     __slots__ = ("_removed", "_waiting", "limit")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
+        self.limit: int = limit
         self._waiting = 0
         self._removed: deque[int] = deque()  # what workers took off, without a lock
 
@@ -99,20 +99,20 @@ class Lane(Generic[M]):
     )
 
     def __init__(self, owner: LaneOwner, outlet: Outlet, limit: int, tally: Tally) -> None:
-        self.owner = owner
-        self.outlet = outlet
-        self.limit = limit
-        self.tally = tally
+        self.owner: LaneOwner = owner
+        self.outlet: Outlet = outlet
+        self.limit: int = limit
+        self.tally: Tally = tally
         self.messages: list[M] = []
         """What waits, and what was executed in a turn that goes on. A list and no deque, which
         would take 700 bytes of every idle connection."""
-        self.executed = 0
+        self.executed: int = 0
         """Messages executed so far, failed ones included. Written by who holds the claim."""
-        self.dropped = 0
+        self.dropped: int = 0
         """Messages dropped, or cut off in the middle."""
-        self.shut = False
+        self.shut: bool = False
         """No message is executed any more."""
-        self.watched = False
+        self.watched: bool = False
         """Whether the owner waits for progress and must be told of it."""
         self._claim = threading.Lock()
         self._cursor: Iterator[M] | None = None
@@ -135,6 +135,11 @@ class Lane(Generic[M]):
         """How many messages wait, without the one that is being executed."""
         cursor = self._cursor
         return len(self.messages) if cursor is None else length_hint(cursor)
+
+    @property
+    def unexecuted(self) -> int:
+        """How many messages have not been executed to their end."""
+        return self.waiting + (self._cursor is not None)
 
     @property
     def claimed(self) -> bool:

@@ -120,6 +120,10 @@ class Crew:
         else:
             self._to_foreman.send_nowait(lane)
 
+    def resume(self, lane: Lane[Message]) -> None:
+        """Go on with a claimed lane after its owner has dealt with a failure. On the Trio thread."""
+        self._settle(lane, EMPTY, self.dispatch)
+
     def attend(self) -> None:
         """Have the sentry look for a while: something may come to wait. On the Trio thread."""
         if self._bell is not None:
@@ -155,7 +159,7 @@ class Crew:
             try:
                 if not lane.shut:
                     outcome = await task_turn(lane, config, now)
-            except trio.Cancelled:
+            except BaseException:  # cancelled, or the user's interrupt
                 lane.executed -= 1
                 lane.dropped += 1
                 raise
@@ -188,8 +192,7 @@ class Crew:
             stay = _Stay()
             self._stays.add(stay)
             self._nursery.start_soon(self._host, stay)
-        if self._ready:
-            self.attend()
+        self.attend()
 
     def _understaffed(self) -> bool:
         """Whether a further thread would help the lanes that wait.
@@ -247,197 +250,6 @@ class Crew:
             self._settle(*finished.popleft(), self._ready.put)
         if self._ready:
             self._staff()
-
-    # Both channels are unbounded in name only: a lane is in one of them at most once.
-        self._ready: ReadyLanes[Message] = ReadyLanes()
-        self._finished: deque[tuple[Lane[Message], Outcome | Failure]] = deque()
-        self._limiter = trio.CapacityLimiter(config.count)
-        self._stays: set[_Stay] = set()
-        self._scopes: dict[Lane[Message], trio.CancelScope] = {}
-        self._pace = 0.0  # seconds a message, of late
-        self._bell: trio.Event | None = None  # rings when the sentry sleeps and is needed
-        self._stopped = False
-
-    def start(self) -> None:
-        """Start the crew's tasks."""
-        self._nursery.start_soon(self._forward)
-        self._nursery.start_soon(self._watch)
-        for _ in range(self._config.count):
-            self._nursery.start_soon(self._work)
-
-    @property
-    def threads(self) -> int:
-        """Threads in the house."""
-        return len(self._stays)
-
-    @property
-    def busy(self) -> int:
-        """Turns that go on."""
-        return sum(stay.lane is not None for stay in self._stays) + len(self._scopes)
-
-    @property
-    def busy_threads(self) -> int:
-        """Turns that go on in threads."""
-        return sum(stay.lane is not None for stay in self._stays)
-
-    @property
-    def ready(self) -> int:
-        """Lanes that are ready and wait for a worker."""
-        channels = (self._for_tasks, self._for_foreman)
-        waiting = sum(channel.statistics().current_buffer_used for channel in channels)
-        return waiting + len(self._ready)
-
-    def dispatch(self, lane: Lane[Message]) -> None:
-        """Queue a claimed lane. On the Trio thread."""
-        if lane.messages and getattr(lane.messages[0], "runs_async", False):
-            self._to_tasks.send_nowait(lane)
-        else:
-            self._to_foreman.send_nowait(lane)
-
-    def attend(self) -> None:
-        """Have the sentry look for a while: something may come to wait. On the Trio thread."""
-        if self._bell is not None:
-            self._bell.set()
-
-    def cancel(self, lane: Lane[Message]) -> None:
-        """Cancel the lane's async message, if one is running."""
-        if scope := self._scopes.get(lane):
-            scope.cancel()
-
-    def stop(self) -> None:
-        """Let threads that linger go, and no thread begin another turn."""
-        self._stopped = True
-        self._ready.close()
-
-    # Worker tasks
-
-    async def _work(self) -> None:
-        while True:
-            with trio.CancelScope() as scope:  # cancelled with the message that runs in it
-                while not scope.cancel_called:
-                    await self._burst(await self._for_tasks.receive(), scope)
-
-    async def _burst(self, lane: Lane[Message], scope: trio.CancelScope) -> None:
-        """Execute a turn of this lane, and of others that are ready, for a while."""
-        config, now = self._config, perf_counter()
-        end = now + _BURST_SECONDS
-        while True:
-            self._scopes[lane] = scope
-            outcome: Outcome | Failure = EMPTY
-            if self._bell is not None and len(lane.messages) > 1:
-                self._bell.set()
-            try:
-                if not lane.shut:
-                    outcome = await task_turn(lane, config, now)
-            except trio.Cancelled:
-                lane.executed -= 1
-                lane.dropped += 1
-                raise
-            finally:
-                del self._scopes[lane]
-                self._settle(lane, outcome, self.dispatch)
-            now = perf_counter()
-            if now >= end or lane.shut:  # a shut lane may have cancelled the scope
-                return
-            try:
-                lane = self._for_tasks.receive_nowait()
-            except trio.WouldBlock:
-                return
-
-    # Worker threads
-
-    async def _forward(self) -> None:
-        async for lane in self._for_foreman:
-            self._ready.put(lane)
-            try:
-                while True:
-                    self._ready.put(self._for_foreman.receive_nowait())
-            except trio.WouldBlock:
-                pass
-            self._staff()
-
-    def _staff(self) -> None:
-        """Bring in a thread if one is missing. On the Trio thread."""
-        if self._understaffed() and not self._stopped:
-            stay = _Stay()
-            self._stays.add(stay)
-            self._nursery.start_soon(self._host, stay)
-        if self._ready:
-            self.attend()
-
-    def _understaffed(self) -> bool:
-        """Whether a further thread would help the lanes that wait.
-
-        It would when there is none, when messages take so long that a hop into a thread (59 µs)
-        is nothing beside them, and when all threads are stuck in a message.
-        """
-        if len(self._stays) >= self._config.count or self._ready.idle:
-            return False
-        if self._pace > self._config.patience / 2:
-            return True
-        stuck = perf_counter() - self._config.patience
-        return all(stay.since < stuck for stay in self._stays)
-
-    async def _host(self, stay: _Stay) -> None:
-        """The Trio side of a thread's stay."""
-        try:
-            while True:
-                await trio.to_thread.run_sync(
-                    self._stay, stay, limiter=self._limiter, abandon_on_cancel=True
-                )
-                if not self._ready or self._stopped:
-                    break  # else a lane came while the thread was leaving
-        finally:
-            self._stays.discard(stay)
-
-    def _stay(self, stay: _Stay) -> None:
-        """Execute turns until there is nothing to do for long. In a worker thread."""
-        ready, finished, config = self._ready, self._finished, self._config
-        sent = perf_counter()
-        while not self._stopped:
-            lane = ready.take() or ready.linger(config.linger)
-            if lane is None:
-                return
-            stay.lane = lane
-            stay.since = began = perf_counter()
-            before = lane.executed
-            outcome = EMPTY if lane.shut else thread_turn(lane, config, began)
-            now = perf_counter()
-            self._pace += 0.2 * ((now - began) / max(1, lane.executed - before) - self._pace)
-            stay.lane = None
-            stay.since = inf
-            if not (ready or finished):
-                self._settle(lane, outcome, ready.put)  # alone: the shortest way to the peer
-                continue
-            finished.append((lane, outcome))
-            if not ready or now - sent > _TOGETHER_SECONDS:
-                sent = now
-                self._border.soon(self._settle_finished)
-
-    def _settle_finished(self) -> None:
-        """Settle the turns that threads have finished. On the Trio thread."""
-        finished = self._finished
-        for _ in range(len(finished)):
-            self._settle(*finished.popleft(), self._ready.put)
-        if self._ready:
-            self._staff()
-
-    def _next(self) -> Lane[Message] | None:
-        """The next lane, or None to leave the house. In a worker thread."""
-        try:
-            return self._jobs.get_nowait()
-        except Empty:
-            pass
-        with self._idle_lock:
-            if self._idle:
-                return None  # one that lingers is enough
-            self._idle = 1
-        try:
-            return self._jobs.get(timeout=self._config.linger)
-        except Empty:
-            return None
-        finally:
-            self._idle = 0
 
     # Both
 
@@ -445,16 +257,14 @@ class Crew:
         self, lane: Lane[Message], outcome: Outcome | Failure, again: Callable[[Lane[Message]], None]
     ) -> None:
         """After a turn: send the replies, then give the lane back or queue it again."""
-        if lane.outlet.flush() and outcome is EMPTY:  # nearly always
-            if lane.release():
-                again(lane)
-        elif isinstance(outcome, Failure):
+        flushed = lane.outlet.flush()
+        if isinstance(outcome, Failure):
             failed = partial(lane.owner.message_failed, outcome.message, outcome.error)
             self._border.now(failed)
         elif lane.shut:
             lane.clear()
             lane.release()
-        elif lane.outlet.gate():
+        elif not flushed and lane.outlet.gate():
             pass
         elif outcome is OTHER_KIND:
             self._border.now(partial(self.dispatch, lane))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from attrs import frozen
 
 from speedo_trio.errors import HandlerError
+from speedo_trio.isolation import own_error
 from speedo_trio.protocol.message import Message, Reply
 
 if TYPE_CHECKING:
@@ -66,13 +67,15 @@ def thread_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | F
                 break
             reply = cast("Reply", message.execute())
             if reply is not None:
-                if encode is not None:
-                    reply = encode(reply)
                 if reply.__class__ is not bytes:
                     _refuse(message, reply)
+                if encode is not None:
+                    reply = encode(reply)
+                    if reply.__class__ is not bytes:
+                        _refuse(message, reply, "encoded ")
                 append(reply)
                 room -= len(reply)
-        except BaseException as error:  # anything: a message costs its own connection only
+        except BaseException as error:  # noqa: BLE001  # in a thread, whatever it is is its own
             outcome = Failure(message, error)
             break
         if left <= 0 or room <= 0 or perf_counter() >= end:
@@ -102,14 +105,19 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
                     break
                 reply = await cast("Awaitable[Reply]", message.execute())
                 if reply is not None:
-                    if encode is not None:
-                        reply = encode(reply)
                     if reply.__class__ is not bytes:
                         _refuse(message, reply)
+                    if encode is not None:
+                        reply = encode(reply)
+                        if reply.__class__ is not bytes:
+                            _refuse(message, reply, "encoded ")
                     append(reply)
                     room -= len(reply)
-            except (Exception, SystemExit) as error:
-                outcome = Failure(message, error)
+            except BaseException as error:
+                own = own_error(error)
+                if own is None:
+                    raise
+                outcome = Failure(message, own)
                 break
             if left <= 0 or room <= 0 or perf_counter() >= end:
                 outcome = MORE
@@ -119,8 +127,8 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
     return outcome
 
 
-def _refuse(message: Message, reply: object) -> NoReturn:
+def _refuse(message: Message, reply: object, which: str = "") -> NoReturn:
     raise HandlerError(
-        f"{type(message).__name__}.execute() gave {type(reply).__name__} as its reply; "
+        f"the {which}reply of {type(message).__name__} is {type(reply).__name__}; "
         "allowed are bytes, or None for no reply"
     )

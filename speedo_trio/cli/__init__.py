@@ -1,0 +1,5 @@
+"""The command ``trio-speedo``: serve, check, protocols. Start reading at `speedo_trio.cli.app`."""
+
+from speedo_trio.cli.app import main as main
+
+__all__ = ["main"]

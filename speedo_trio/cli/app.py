@@ -1,0 +1,185 @@
+"""The command's arguments and what each subcommand does with them.
+
+Next: `speedo_trio.cli.settings`, then `speedo_trio.cli.run`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from traceback import print_exception
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from speedo_trio.cli.effective import effective_toml
+from speedo_trio.cli.file import add_file
+from speedo_trio.cli.listing import protocol_list
+from speedo_trio.cli.mistakes import Mistake, explain
+from speedo_trio.cli.origins import Origins
+from speedo_trio.cli.output import accept_any_text, complain, flush, say
+from speedo_trio.cli.protocols import find_protocol
+from speedo_trio.cli.settings import Settings
+from speedo_trio.cli.variables import add_variables
+from speedo_trio.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from speedo_trio.protocol.handler import ProtocolHandlerFactory
+
+PACKAGE = "speedo_trio"
+MISTAKE, INTERRUPTED = 2, 130
+
+_HELP = "Serve a wire protocol: bytes to messages, messages to workers, replies in order."
+
+_SERVE_HELP = """Serve a protocol until SIGINT or SIGTERM, which drain; the second stops at once.
+
+Every setting is a flag, a variable (TRIO_SPEEDO_LIMITS_CONNECTIONS, TRIO_SPEEDO_BIND with blanks
+between) and a key of the --config file (connections under [limits], bind = ["…"]); the first of
+these that has it wins. "none" turns a timeout off."""
+
+_SERVE_EPILOGUE = """Exit status: 0 nothing was dropped, 1 cannot listen, 2 a mistake in flags,
+variables or file, 3 messages, replies or connections were dropped."""
+
+_CHECK_HELP = """Check what serve would be given, and print it as a file for --config.
+
+Takes the arguments of serve. Each line tells in a comment where its value came from: flag,
+variable, file or default. Nothing listens."""
+
+_GENERAL = Group("General", sort_key=0)
+
+_Settings = Annotated[Settings | None, Parameter(name="*")]  # None: nothing was set
+_File = Annotated[Path | None, Parameter(group=_GENERAL, metavar="FILE", show_default=False)]
+_Traceback = Annotated[bool, Parameter(group=_GENERAL, show_default=False)]
+_Origins = Annotated[Origins, Parameter(parse=False)]
+
+
+def serve(
+    settings: _Settings = None,
+    *,
+    config: _File = None,
+    traceback: _Traceback = False,
+    origins: _Origins,
+) -> int:
+    """Serve a protocol.
+
+    Args:
+        config: A TOML file with settings, also TRIO_SPEEDO_CONFIG. None is read unless it is
+            given. "trio-speedo check" prints one.
+        traceback: When the protocol cannot be imported, show the traceback.
+    """
+    from speedo_trio.cli.run import run_server  # noqa: PLC0415  # it imports Trio
+
+    settings = settings or Settings()
+    return run_server(settings, _factory(settings, origins, traceback=traceback))
+
+
+def check(
+    settings: _Settings = None,
+    *,
+    config: _File = None,
+    traceback: _Traceback = False,
+    origins: _Origins,
+) -> int:
+    """Check what serve would be given.
+
+    Args:
+        config: A TOML file with settings, also TRIO_SPEEDO_CONFIG.
+        traceback: When the protocol cannot be imported, show the traceback.
+    """
+    settings = settings or Settings()
+    _factory(settings, origins, traceback=traceback)
+    say(effective_toml(settings, origins))
+    return 0
+
+
+def protocols() -> int:
+    """List the protocols that have names, and where they come from."""
+    say(protocol_list())
+    return 0
+
+
+def _factory(settings: Settings, origins: Origins, *, traceback: bool) -> ProtocolHandlerFactory:
+    try:
+        return find_protocol(settings.protocol)
+    except Mistake as mistake:
+        cause = mistake.__cause__
+        if traceback and cause is not None:
+            print_exception(cause)
+        hint = "; --traceback shows more" if cause is not None and not traceback else ""
+        raise Mistake(f"{origins.place(('protocol',))}: {mistake}{hint}") from cause
+
+
+def make_app(origins: Origins) -> App:
+    """The command's parser; `origins` learns where the settings came from."""
+    app = App(
+        name="trio-speedo",
+        help=_HELP,
+        version=_version,
+        version_format="plaintext",  # Markdown would take 50 ms
+        config=(add_variables, add_file, origins),  # after the flags; who comes first wins
+        default_parameter=Parameter(
+            negative=(),
+            json_dict=False,  # one way to write a setting is enough
+            json_list=False,
+            show_env_var=False,  # the rule is in the help; all the names would double its length
+            show_default=_shown,
+        ),
+        verbose=False,
+    )
+    usage = "[PROTOCOL] [--bind URL]... [OPTIONS]"
+    app.command(
+        serve,
+        help=_SERVE_HELP,
+        help_epilogue=_SERVE_EPILOGUE,
+        usage=f"trio-speedo serve {usage}",
+        sort_key=1,
+    )
+    app.command(check, help=_CHECK_HELP, usage=f"trio-speedo check {usage}", sort_key=2)
+    app.command(protocols, sort_key=3)
+    return app
+
+
+def _shown(default: object) -> str:
+    """A default as one would type it."""
+    if isinstance(default, tuple):
+        return " ".join(map(str, default))
+    if isinstance(default, float):
+        return f"{default:g}"
+    return "none" if default is None else str(default)
+
+
+def _version() -> str:
+    try:
+        return f"trio-speedo {version(PACKAGE)}"
+    except PackageNotFoundError:
+        return "trio-speedo, from a tree that is not installed"
+
+
+def run(words: Sequence[str]) -> int:
+    """Do what the command line asks for; returns the exit status. Mistakes are told on stderr."""
+    origins = Origins()
+    try:
+        command, bound, ignored = make_app(origins).parse_args(
+            words, print_error=False, exit_on_error=False
+        )
+        if "origins" in ignored:
+            bound.arguments["origins"] = origins
+        return command(*bound.args, **bound.kwargs) or 0
+    except CycloptsError as error:
+        complain(explain(error))
+    except (Mistake, ConfigError) as error:
+        complain(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return MISTAKE
+
+
+def main() -> None:
+    """The entry point of ``trio-speedo``; ends the process with the exit status."""
+    accept_any_text()
+    status = run(sys.argv[1:])
+    flush()
+    sys.exit(status)

@@ -1,0 +1,120 @@
+"""The settings of ``serve`` and ``check``: what to serve, where, and the server's `Config`.
+
+Cyclopts makes the flags, their help and the environment variables out of this class and of the
+sections in `speedo_trio.config`; `speedo_trio.cli.file` reads the same names from a TOML file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias, get_type_hints
+
+from attrs import Attribute, field, fields, frozen
+from cyclopts import Group, Parameter
+
+from speedo_trio.config import Config, Limits, Timeouts, Workers
+from speedo_trio.errors import ConfigError
+
+SECTIONS: dict[str, type] = get_type_hints(Config)
+"""The sections of a server's configuration, by name."""
+
+Keys: TypeAlias = tuple[str, ...]
+"""A setting's path: ``("bind",)``, ``("limits", "connections")``."""
+
+DEFAULT_BIND = "tcp://localhost:9292"
+
+_SERVING = Group("What and where", sort_key=1)
+
+
+def _section_group(section: type, sort_key: int) -> Group:
+    return Group(section.__name__, help=section.__doc__ or "", sort_key=sort_key)
+
+
+def _protocol(settings: object, attribute: Attribute[str], value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"protocol is {value!r}; allowed is a name or package.module:Factory")
+
+
+def _binds(settings: object, attribute: Attribute[tuple[str, ...]], value: object) -> None:
+    from speedo_trio.io.binds import parse_bind  # noqa: PLC0415  # it imports Trio
+
+    strings = isinstance(value, list | tuple) and all(isinstance(bind, str) for bind in value)
+    if not strings or not value:
+        raise ConfigError(f'bind is {value!r}; allowed is a list such as ["{DEFAULT_BIND}"]')
+    for bind in value:  # type: ignore[attr-defined]  # a list or tuple, says strings
+        parse_bind(bind)
+
+
+@frozen
+class Settings:
+    """Everything that flags, environment variables and a configuration file can set."""
+
+    protocol: Annotated[str, Parameter(group=_SERVING)] = field(default="echo", validator=_protocol)
+    """A name that "trio-speedo protocols" lists, or package.module:Factory, also from the current
+    directory."""
+    bind: Annotated[tuple[str, ...], Parameter(group=_SERVING, metavar="URL")] = field(
+        default=(DEFAULT_BIND,), validator=_binds, kw_only=True
+    )
+    """Where to listen: tcp://host:port, tcp://:port for every address, port 0 for a free one,
+    unix:/path?mode=660. Give it again for more addresses."""
+    limits: Annotated[Limits, Parameter(group=_section_group(Limits, 2))] = field(
+        factory=Limits, kw_only=True
+    )
+    timeouts: Annotated[Timeouts, Parameter(group=_section_group(Timeouts, 3))] = field(
+        factory=Timeouts, kw_only=True
+    )
+    workers: Annotated[Workers, Parameter(group=_section_group(Workers, 4))] = field(
+        factory=Workers, kw_only=True
+    )
+
+    @property
+    def config(self) -> Config:
+        """The part that is the server's."""
+        return Config(**{section: getattr(self, section) for section in SECTIONS})
+
+
+def setting_keys() -> list[Keys]:
+    """The path of every setting, in the order of a configuration file."""
+    top: list[Keys] = [(a.name,) for a in fields(Settings) if a.name not in SECTIONS]
+    return top + [(name, a.name) for name, kind in SECTIONS.items() for a in fields(kind)]
+
+
+def get_setting(settings: Settings, keys: Keys) -> object:
+    """The value of the setting at `keys`."""
+    value: object = settings
+    for key in keys:
+        value = getattr(value, key)
+    return value
+
+
+def check_setting(place: str, keys: Keys, value: object) -> None:
+    """See whether a setting may have `value`, by the validators of its own class.
+
+    Args:
+        place: the flag, variable or key that gave the value, for the error.
+
+    Raises:
+        ConfigError: it may not; the text tells the place, what was seen and what is allowed.
+    """
+    *section, name = keys
+    owner = SECTIONS[section[0]] if section else Settings
+    try:
+        owner(**{name: value})
+    except ConfigError as error:
+        text = str(error)
+        named = text.startswith(f"{name} is ")
+        raise ConfigError(place + text[len(name) :] if named else f"{place}: {text}") from None
+
+
+def from_text(text: str) -> object:
+    """The value that the text of a flag or variable stands for: a number, None, or the text.
+
+    Stricter than Cyclopts, which would round 2.6 to 3 workers.
+    """
+    if text.lower() == "none":
+        return None
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    return text
