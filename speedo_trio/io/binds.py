@@ -29,6 +29,9 @@ from speedo_trio.errors import BindError
 _PORT_TRIES = 20
 """How often a free port is looked for that is free for all addresses."""
 
+_UNIX_PATH_BYTES = 107
+"""The longest path of a Unix socket: sockaddr_un has 108 bytes, the last one is zero (unix(7))."""
+
 _TCP = re.compile(
     r"tcp://(\[(?P<six>[0-9a-fA-F.]*:[0-9a-fA-F:.]*(%[^\]]+)?)\]|(?P<host>[^:\[\]/?#@\0]*))"
     r":(?P<port>[0-9]{1,5})/?"
@@ -89,8 +92,9 @@ def _unix_bind(text: str, path: str, query: str) -> UnixBind:
         if name != "mode" or not re.fullmatch("0?[0-7]{3}", value):
             raise BindError(f"{text}: {name}={value} is not allowed; allowed is mode=NNN, in octal")
         mode = int(value, 8)
-    if len(os.fsencode(path)) > 107:
-        raise BindError(f"{text}: the path is {len(os.fsencode(path))} bytes, allowed are 107")
+    size = len(path.encode("utf-8", "surrogatepass"))
+    if size > _UNIX_PATH_BYTES:
+        raise BindError(f"{text}: the path is {size} bytes, allowed are {_UNIX_PATH_BYTES}")
     return UnixBind(path, mode)
 
 

@@ -181,14 +181,15 @@ class WireConnection:
                 self._border.soon(partial(self._owner.write_lost, lost))
                 return False
             self.sent += sent
-            if sent < len(data):
+            blocked = sent < len(data)
+            if blocked:
                 self._rest = memoryview(data)[sent:]
                 self._writing = True
-        if self._writing:
+        if blocked:
             self._border.now(self._owner.write_blocked)
         elif self._room is not None:
             self._border.now(self._open_gates)
-        return not self._writing
+        return not blocked
 
     def gate(self) -> bool:
         """Whether too much waits for more replies to be made now.

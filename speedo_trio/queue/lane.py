@@ -87,6 +87,7 @@ class Lane(Generic[M]):
     __slots__ = (
         "_claim",
         "_cursor",
+        "_late",
         "dropped",
         "executed",
         "limit",
@@ -116,6 +117,7 @@ class Lane(Generic[M]):
         """Whether the owner waits for progress and must be told of it."""
         self._claim = threading.Lock()
         self._cursor: Iterator[M] | None = None
+        self._late = 0  # messages that came after the end
 
     @property
     def room(self) -> int:
@@ -139,7 +141,7 @@ class Lane(Generic[M]):
     @property
     def unexecuted(self) -> int:
         """How many messages have not been executed to their end."""
-        return self.waiting + (self._cursor is not None)
+        return self.waiting + (self._cursor is not None) + self._late
 
     @property
     def claimed(self) -> bool:
@@ -159,7 +161,9 @@ class Lane(Generic[M]):
         try:
             batch.extend(islice(messages, room))
         finally:
-            if batch:
+            if self.shut:  # meanwhile, by what the iterator did
+                self._late += len(batch)
+            elif batch:
                 self.tally.add(len(batch))
                 self.messages.extend(batch)
         return len(batch) >= room

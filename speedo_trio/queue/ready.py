@@ -40,6 +40,11 @@ class ReadyLanes(Generic[M]):
     def __len__(self) -> int:
         return len(self._short) + len(self._long)
 
+    @property
+    def short(self) -> bool:
+        """Whether short lanes wait."""
+        return bool(self._short)
+
     def put(self, lane: Lane[M]) -> None:
         """Add a lane, and wake the thread that lingers, if one does."""
         (self._short if len(lane.messages) <= SHORT else self._long).append(lane)

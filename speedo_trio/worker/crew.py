@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
-from speedo_trio.queue.ready import ReadyLanes
+from speedo_trio.queue.ready import SHORT, ReadyLanes
 from speedo_trio.worker.turn import (
     EMPTY,
     MORE,
@@ -235,8 +235,9 @@ class Crew:
             self._pace += 0.2 * ((now - began) / max(1, lane.executed - before) - self._pace)
             stay.lane = None
             stay.since = inf
-            if not (ready or finished):
-                self._settle(lane, outcome, ready.put)  # alone: the shortest way to the peer
+            last = not ready.short if lane.executed - before <= SHORT else not (ready or finished)
+            if last:  # of its rank: the shortest way to the peer
+                self._settle(lane, outcome, ready.put)
                 continue
             finished.append((lane, outcome))
             if not ready or now - sent > _TOGETHER_SECONDS:
