@@ -66,7 +66,9 @@ class Limits:
 
     connections: int = field(default=65_536, validator=_whole(1))
     """Connections open at once."""
-    when_full: Literal["wait", "refuse"] = field(default="wait", validator=_one_of("wait", "refuse"))
+    when_full: Literal["wait", "refuse"] = field(
+        default="wait", validator=_one_of("wait", "refuse")
+    )
     """At that limit: "wait" leaves new peers in the kernel's queue until there is room, "refuse"
     accepts and closes them at once."""
     backlog: int = field(default=4096, validator=_whole(1, 65_535))
@@ -74,10 +76,10 @@ class Limits:
     (Linux: net.core.somaxconn, by default 4096) applies too."""
     read_bytes: int = field(default=16_384, validator=_whole(1, 2**24))
     """The most that one read takes, and so the largest `data` that a handler gets. More would let
-    a flooding peer hold up the others for longer; a read costs as much as framing 4 KiB of lines."""
+    a flooding peer hold up the others for longer; less would cost more system calls."""
     lane_messages: int = field(default=1024, validator=_whole(1))
-    """Messages of one connection that wait; then its reading stops. That is
-    four full reads of 64-byte lines."""
+    """Messages of one connection that wait; then its reading stops. That is four full reads of
+    64-byte lines."""
     lane_bytes: int = field(default=1_048_576, validator=_whole(1))
     """Bytes of one connection that were read and whose messages have not all been executed; then
     its reading stops. One read more may be on top."""

@@ -179,7 +179,10 @@ class Drained:
 Event: TypeAlias = (
     Listening | AcceptFailed | ConnectionRefused | ConnectionFailed | DrainStarted | Drained
 )
+"""What an observer gets."""
+
 Observer: TypeAlias = Callable[[Event], None]
+"""Called with each event as it happens."""
 
 _logger = logging.getLogger("speedo_trio")
 
@@ -205,7 +208,10 @@ def log_event(event: Event) -> None:
             )
         case AcceptFailed():
             _logger.warning(
-                "%s: accept failed, next try in %g s: %s", event.address, event.retry_in, event.error
+                "%s: accept failed, next try in %g s: %s",
+                event.address,
+                event.retry_in,
+                event.error,
             )
         case ConnectionRefused():
             _logger.warning(

@@ -24,7 +24,7 @@ from speedo_trio.protocol.message import Message
 from speedo_trio.queue.lane import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from speedo_trio.config import Config
     from speedo_trio.events import Event, Observer
@@ -123,7 +123,7 @@ class House:
 
 
 class _Isolation:
-    """Around a step of a link's task: what the peer or the handler does wrong ends only the link."""
+    """Around a step of a link's task: what the peer or handler does wrong ends only the link."""
 
     __slots__ = ("_link",)
 
@@ -453,8 +453,8 @@ class Link:
         assert self._handler is not None
         encode = self.connection.encode
         try:
-            reply = self._handler.failed(message, error)
-            if reply is not None and encode is not None:
+            reply: object = self._handler.failed(message, error)
+            if isinstance(reply, bytes) and encode is not None:
                 reply = encode(reply)
         except BaseException as second:
             own = own_error(second)

@@ -47,7 +47,11 @@ class TCPBind:
     port: int
 
     def __str__(self) -> str:
-        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+        return (
+            f"tcp://[{self.host}]:{self.port}"
+            if ":" in self.host
+            else f"tcp://{self.host}:{self.port}"
+        )
 
 
 @frozen
@@ -127,9 +131,7 @@ async def _resolve(bind: TCPBind) -> list[_Name]:
     return list(names)
 
 
-def _open_tcp(
-    addresses: list[_Name], port: int, backlog: int
-) -> list[socket.socket]:
+def _open_tcp(addresses: list[_Name], port: int, backlog: int) -> list[socket.socket]:
     for tries_left in reversed(range(_PORT_TRIES if port == 0 else 1)):
         try:
             return _open_all(addresses, port, backlog)
@@ -139,9 +141,7 @@ def _open_tcp(
     raise AssertionError("the last try returns or raises")
 
 
-def _open_all(
-    addresses: list[_Name], port: int, backlog: int
-) -> list[socket.socket]:
+def _open_all(addresses: list[_Name], port: int, backlog: int) -> list[socket.socket]:
     """A socket for each address, all on one port; a family that the machine lacks is left out."""
     sockets: list[socket.socket] = []
     missing: OSError | None = None
@@ -237,5 +237,3 @@ def remove_file(file: tuple[str, int, int]) -> None:
             os.unlink(path)
     except OSError:
         pass  # gone, or no longer ours to remove: nothing is left to do about it
-
-

@@ -286,4 +286,3 @@ def _bytes(data: object) -> bytes:
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data)
     raise TypeError(f"write() takes bytes, not {type(data).__name__}")
-

@@ -63,10 +63,10 @@ class Listener:
     async def run(self, acceptor: Acceptor) -> None:
         """Accept until `close` is called."""
         with self._scope:
-            while not self._scope.cancel_called:
+            while True:
                 await acceptor.room()
-                if self._scope.cancel_called:
-                    break  # and the socket closed
+                if self._scope.cancel_called:  # and the socket closed
+                    return
                 await trio.lowlevel.wait_readable(self._socket)
                 lacking = self.accept(acceptor, _BURST)
                 if lacking is not None:

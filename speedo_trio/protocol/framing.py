@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import ClassVar, Final, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Protocol, TypeAlias, get_args
 
 from speedo_trio.errors import (
     ConfigError,
@@ -31,6 +30,9 @@ from speedo_trio.errors import (
     MalformedFrame,
     ProtocolError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 # 64 KiB, as asyncio's StreamReader has for a line: far above the lines and records of real
 # protocols, and a thousand peers that send half a frame each still hold less than 64 MiB.

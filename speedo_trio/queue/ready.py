@@ -64,7 +64,7 @@ class ReadyLanes(Generic[M]):
             return self.take() if len(self) else None
 
     def linger(self, seconds: float) -> Lane[M] | None:
-        """Wait for a lane; None after `seconds`, and at once when another thread lingers already."""
+        """Wait for a lane; None after `seconds`, and at once when another thread lingers."""
         if not self._lingering.acquire(blocking=False):
             return None
         try:
@@ -74,9 +74,10 @@ class ReadyLanes(Generic[M]):
                 self._wake.get(timeout=seconds)
                 self.idle = True
                 lane = self.take()
-            return lane
         except Empty:
             return None
+        else:
+            return lane
         finally:
             self.idle = False
             self._lingering.release()

@@ -6,3 +6,12 @@ from speedo_trio.testing.driver import check_splits as check_splits
 from speedo_trio.testing.driver import every_split as every_split
 from speedo_trio.testing.memory import MemoryServer as MemoryServer
 from speedo_trio.testing.memory import serve_in_memory as serve_in_memory
+
+__all__ = [
+    "Driver",
+    "FakeConnection",
+    "MemoryServer",
+    "check_splits",
+    "every_split",
+    "serve_in_memory",
+]

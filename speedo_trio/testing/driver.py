@@ -6,7 +6,6 @@ socket and no event loop.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field
@@ -15,7 +14,7 @@ from speedo_trio.errors import ConnectionClosed
 from speedo_trio.events import Address, Cause, CloseReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
     from speedo_trio.events import TLSInfo
     from speedo_trio.protocol.handler import Messages, ProtocolHandler, ProtocolHandlerFactory
@@ -58,12 +57,12 @@ class Driver:
 
     def __init__(self, factory: ProtocolHandlerFactory) -> None:
         """Make the handler and execute what its `opened` gives."""
-        self.connection = FakeConnection()
+        self.connection: FakeConnection = FakeConnection()
         self.executed: list[Message] = []
         """The messages that were executed, in order."""
         self.error: BaseException | None = None
         """What ended the connection, if an error did."""
-        self._closed = False
+        self._closed: bool = False
         self.handler: ProtocolHandler = factory(self.connection)
         self._encode = self.handler.encoder()
         self._run(self.handler.opened)
@@ -109,14 +108,14 @@ class Driver:
             for message in callback() or ():
                 if self.connection.aborted or not self._execute(message):
                     return
-        except Exception as error:  # what a link would do: the connection ends
+        except Exception as error:  # noqa: BLE001  # as a link does: the connection ends
             self.error = error
 
     def _execute(self, message: Message) -> bool:
         self.executed.append(message)
         try:
             reply = _result(message)
-        except Exception as error:  # as above, unless the handler makes a reply of it
+        except Exception as error:  # noqa: BLE001  # as a link does
             reply = self.handler.failed(message, error)
             if reply is None:
                 self.error = error

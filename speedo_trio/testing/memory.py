@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from speedo_trio.events import Observer
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
 
-    ClientStream: TypeAlias = trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]
+    MemoryStream: TypeAlias = trio.StapledStream[
+        trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream
+    ]
+    LockstepStream: TypeAlias = trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]
 
 _Stream = TypeVar("_Stream", bound=trio.abc.Stream)
 
@@ -31,12 +34,12 @@ class MemoryServer:
         self.server = server
         self._nursery = nursery
 
-    def connect(self) -> ClientStream:
+    def connect(self) -> MemoryStream:
         """A new connection's client end. Its buffers are unbounded, so it shows no backpressure."""
         client, peer = trio.testing.memory_stream_pair()
         return self.attach(client, peer)
 
-    def connect_lockstep(self) -> ClientStream:
+    def connect_lockstep(self) -> LockstepStream:
         """A new connection's client end without any buffer: each send waits for a receive."""
         client, peer = trio.testing.lockstep_stream_pair()
         return self.attach(client, peer)
@@ -53,14 +56,14 @@ async def serve_in_memory(
     config: Config = DEFAULT_CONFIG,
     observer: Observer = log_event,
 ) -> AsyncIterator[MemoryServer]:
-    """Run a server for the block; at its end the server is stopped hard.
+    r"""Run a server for the block; at its end the server is stopped hard.
 
     ::
 
         async with serve_in_memory(EchoProtocol) as server:
             client = server.connect()
-            await client.send_all(b"hello\\n")
-            assert await client.receive_some() == b"hello\\n"
+            await client.send_all(b"hello\n")
+            assert await client.receive_some() == b"hello\n"
     """
     async with trio.open_nursery() as nursery:
         start = partial(serve, factory, config=config, observer=observer)

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from speedo_trio.queue.lane import Lane
 
 _BURST_SECONDS = 0.005
-"""How long a worker task may go on without letting other tasks run: Python's own switch interval."""
+"""How long a worker task may go on without letting other tasks run: as long as Python itself lets
+a thread hold the interpreter's lock."""
 
 _TOGETHER_SECONDS = 0.001
 """How long a thread collects finished turns, while more lanes wait, before the Trio thread sends
@@ -121,7 +122,7 @@ class Crew:
             self._to_foreman.send_nowait(lane)
 
     def resume(self, lane: Lane[Message]) -> None:
-        """Go on with a claimed lane after its owner has dealt with a failure. On the Trio thread."""
+        """Go on with a claimed lane whose owner has dealt with a failure. On the Trio thread."""
         self._settle(lane, EMPTY, self.dispatch)
 
     def attend(self) -> None:
@@ -255,7 +256,10 @@ class Crew:
     # Both
 
     def _settle(
-        self, lane: Lane[Message], outcome: Outcome | Failure, again: Callable[[Lane[Message]], None]
+        self,
+        lane: Lane[Message],
+        outcome: Outcome | Failure,
+        again: Callable[[Lane[Message]], None],
     ) -> None:
         """After a turn: send the replies, then give the lane back or queue it again."""
         flushed = lane.outlet.flush()

@@ -16,12 +16,12 @@ from attrs import frozen
 
 from speedo_trio.errors import HandlerError
 from speedo_trio.isolation import own_error
-from speedo_trio.protocol.message import Message, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from speedo_trio.config import Workers
+    from speedo_trio.protocol.message import Message, Reply
     from speedo_trio.queue.lane import Lane
 
 
