@@ -115,8 +115,11 @@ class Workers:
     """Where messages run, and how much a connection gets before it is another's turn."""
 
     count: int = field(default=16, validator=_whole(1, 4096))
-    """How many threads execute messages at most, and how many Trio tasks execute async ones.
-    Threads beyond the first start only when messages block or are slow."""
+    """How many threads execute messages at most. Those beyond the first start only when messages
+    block or are slow."""
+    tasks: int = field(default=4096, validator=_whole(1))
+    """How many async messages are under way at most, one of a connection at a time. Tasks beyond
+    the first start only when messages wait; one that waits costs two kilobytes."""
     turn_messages: int = field(default=1024, validator=_whole(1))
     """Messages of one connection that are executed in one turn."""
     turn_bytes: int = field(default=65_536, validator=_whole(1))

@@ -43,6 +43,9 @@ IDLE_LOOKS = 4
 """How often a connection is looked at within its idle timeout: idleness is seen at most a quarter
 of the timeout late."""
 
+_ORDERLY = (Cause.EOF, Cause.CLOSED, Cause.DRAINED, Cause.IDLE)
+"""After these a connection still finishes; when it can't, that is the reason of its end."""
+
 _NOBODY_WAITS = (Cause.LOST, Cause.ABORTED)
 """After these nothing counts as dropped: the peer is gone, or our side wanted it so."""
 
@@ -231,7 +234,7 @@ class Link:
         What was received is still executed and answered; with `drop`, it is not.
         """
         reason = CloseReason(cause, error)
-        if self._reason is None:
+        if self._reason is None or (drop and self._reason.cause in _ORDERLY):
             self._reason = reason
         if cause in (Cause.PROTOCOL_ERROR, Cause.HANDLER_ERROR) and not self._reported:
             self._reported = True
@@ -472,6 +475,12 @@ class Link:
             self._bell.set()
 
     # What the connection tells (`speedo_trio.io.connection.ConnectionOwner`)
+
+    def congested(self) -> None:
+        self.lane.halt = True
+
+    def aborting(self) -> None:
+        self.lane.shut = self.lane.halt = True
 
     def write_blocked(self) -> None:
         self._house.nursery.start_soon(self._write_out)

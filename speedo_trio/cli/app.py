@@ -51,6 +51,7 @@ variable, file or default. Nothing listens."""
 _GENERAL = Group("General", sort_key=0)
 
 _Settings = Annotated[Settings | None, Parameter(name="*")]  # None: nothing was set
+# Commands have it for the help; `add_file` reads it.
 _File = Annotated[Path | None, Parameter(group=_GENERAL, metavar="FILE", show_default=False)]
 _Traceback = Annotated[bool, Parameter(group=_GENERAL, show_default=False)]
 _Origins = Annotated[Origins, Parameter(parse=False)]

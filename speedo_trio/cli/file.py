@@ -30,7 +30,7 @@ def add_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection)
     named = arguments.get("--config", None)
     if named is None or not named.tokens:
         return
-    path = named.tokens[-1].value
+    path = named.tokens[0].value
     table = _read(path)
     _check(path, table)
     Dict(table, source=path, use_commands_as_keys=False)(app, commands, arguments)

@@ -46,10 +46,14 @@ def offers() -> list[Offer]:
     shipped = [Offer(name, target, "shipped") for name, target in _SHIPPED.items()]
     found = sorted(entry_points(group=PLUGINS), key=lambda entry: (entry.name, entry.value))
     return shipped + [
-        Offer(entry.name, entry.value, f"{entry.dist.name} {entry.dist.version}")
+        Offer(entry.name, _path(entry.value), f"{entry.dist.name} {entry.dist.version}")
         for entry in found
         if entry.dist is not None  # it has one, unless somebody made the entry point by hand
     ]
+
+
+def _path(value: str) -> str:
+    return value.partition("[")[0].strip()  # after it may come extras, which say nothing here
 
 
 def find_protocol(text: str) -> ProtocolHandlerFactory:

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 
 class ConnectionOwner(Protocol):
-    """Who a connection tells what happens to it. All on the Trio thread."""
+    """Who a connection tells what happens to it. On the Trio thread, but for the first two."""
+
+    def congested(self) -> None:
+        """More waits to be sent than should: let the connection's turn end. From any thread."""
+
+    def aborting(self) -> None:
+        """Let no further message execute; `abort_asked` follows. From any thread."""
 
     def write_blocked(self) -> None:
         """The kernel took no more: run `WireConnection.write_out` in a task."""
@@ -137,15 +143,20 @@ class WireConnection:
                 return False
             self.replies.append(data)
             self._written += len(data)
-            if self._writing or self._flushing:
-                return True
-            self._flushing = True
-        self._border.soon(self._flush_soon)
+            much = self.unsent > self._limits.unsent_high
+            flush_soon = not (self._writing or self._flushing or much)
+            self._flushing |= flush_soon
+        if flush_soon:
+            self._border.soon(self._flush_soon)
+        elif much and not self.flush():
+            self._owner.congested()
         return True
 
     async def send(self, data: bytes) -> None:
         while self.unsent > self._limits.unsent_high and not self._closed:
-            room = self._room = self._room or trio.Event()
+            if self._room is None:
+                self._room = trio.Event()
+            room = self._room
             if self.unsent > self._limits.unsent_high:  # still, after who makes room could see it
                 await room.wait()
         if not self.write(data):
@@ -156,6 +167,7 @@ class WireConnection:
         self._border.now(self._owner.close_asked)
 
     def abort(self) -> None:
+        self._owner.aborting()
         self._border.now(self._owner.abort_asked)
 
     def flush(self) -> bool:

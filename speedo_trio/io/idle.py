@@ -52,7 +52,8 @@ class IdleWatch:
 
     def _look_at_those_due(self, now: float) -> None:
         for idler, _ in tuple(takewhile(lambda look: look[1] <= now, self._looks.items())):
-            del self._looks[idler]
+            if self._looks.pop(idler, None) is None:
+                continue  # an earlier look of this round has discarded it
             again = idler.look(now)
             if again is not None:
                 self._looks[idler] = again

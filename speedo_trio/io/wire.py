@@ -102,7 +102,7 @@ class SocketWire:
         count = array.array("i", [0])
         try:
             fcntl.ioctl(self._socket, termios.FIONREAD, count)
-        except OSError:  # gone; receive() will tell
+        except (OSError, ValueError):  # gone or closed; `read` will tell
             return 0
         return count[0]
 

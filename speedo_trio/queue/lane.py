@@ -90,6 +90,7 @@ class Lane(Generic[M]):
         "_late",
         "dropped",
         "executed",
+        "halt",
         "limit",
         "messages",
         "outlet",
@@ -113,6 +114,8 @@ class Lane(Generic[M]):
         """Messages dropped, or cut off in the middle."""
         self.shut: bool = False
         """No message is executed any more."""
+        self.halt: bool = False
+        """The turn that goes on is to end after the message that runs. Set by any thread."""
         self.watched: bool = False
         """Whether the owner waits for progress and must be told of it."""
         self._claim = threading.Lock()
@@ -189,6 +192,7 @@ class Lane(Generic[M]):
 
         For who holds the claim; `done` ends the turn.
         """
+        self.halt = self.shut
         self._cursor = cursor = iter(self.messages)
         return cursor
 
@@ -201,7 +205,7 @@ class Lane(Generic[M]):
 
     def shut_down(self) -> None:
         """Let no further message execute; what waits is dropped by who holds the claim."""
-        self.shut = True
+        self.shut = self.halt = True
         if self._claim.acquire(False):
             self.clear()
             self._claim.release()

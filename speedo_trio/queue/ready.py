@@ -46,8 +46,16 @@ class ReadyLanes(Generic[M]):
         return bool(self._short)
 
     def put(self, lane: Lane[M]) -> None:
-        """Add a lane, and wake the thread that lingers, if one does."""
-        (self._short if len(lane.messages) <= SHORT else self._long).append(lane)
+        """Add a lane that became ready."""
+        self._append(self._short if len(lane.messages) <= SHORT else self._long, lane)
+
+    def put_again(self, lane: Lane[M]) -> None:
+        """Add a lane that has just had a turn, and so goes behind those that wait for one."""
+        self._append(self._long, lane)
+
+    def _append(self, rank: deque[Lane[M]], lane: Lane[M]) -> None:
+        """Add the lane, and wake the thread that lingers, if one does."""
+        rank.append(lane)
         if self.idle:
             self.idle = False
             self._wake.put(None)

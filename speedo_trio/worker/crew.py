@@ -53,6 +53,9 @@ _TOGETHER_SECONDS = 0.001
 their replies. Two threads that send and receive at once would hand the interpreter's lock to and
 fro at every system call."""
 
+_SPARE_TASKS = 16
+"""Worker tasks that are kept when there is nothing to do."""
+
 _QUIET_ROUNDS = 25
 """Rounds without work after which the sentry sleeps until it is called."""
 
@@ -81,6 +84,7 @@ class Crew:
         self._limiter = trio.CapacityLimiter(config.count)
         self._stays: set[_Stay] = set()
         self._scopes: dict[Lane[Message], trio.CancelScope] = {}
+        self._tasks = 0
         self._pace = 0.0  # seconds a message, of late
         self._bell: trio.Event | None = None  # rings when the sentry sleeps and is needed
         self._stopped = False
@@ -89,8 +93,7 @@ class Crew:
         """Start the crew's tasks."""
         self._nursery.start_soon(self._forward)
         self._nursery.start_soon(self._watch)
-        for _ in range(self._config.count):
-            self._nursery.start_soon(self._work)
+        self._add_tasks(1)
 
     @property
     def threads(self) -> int:
@@ -142,11 +145,21 @@ class Crew:
 
     # Worker tasks
 
+    def _add_tasks(self, count: int) -> None:
+        """Start worker tasks, as many as are wanted and allowed."""
+        count = min(count, self._config.tasks - self._tasks)
+        for _ in range(count):
+            self._nursery.start_soon(self._work)
+        self._tasks += max(0, count)
+
     async def _work(self) -> None:
         while True:
             with trio.CancelScope() as scope:  # cancelled with the message that runs in it
                 while not scope.cancel_called:
                     await self._burst(await self._for_tasks.receive(), scope)
+                    if self._for_tasks.statistics().tasks_waiting_receive > _SPARE_TASKS:
+                        self._tasks -= 1
+                        return
 
     async def _burst(self, lane: Lane[Message], scope: trio.CancelScope) -> None:
         """Execute a turn of this lane, and of others that are ready, for a while."""
@@ -155,8 +168,7 @@ class Crew:
         while True:
             self._scopes[lane] = scope
             outcome: Outcome | Failure = EMPTY
-            if self._bell is not None and len(lane.messages) > 1:
-                self._bell.set()
+            self.attend()
             try:
                 if not lane.shut:
                     outcome = await task_turn(lane, config, now)
@@ -238,7 +250,7 @@ class Crew:
             stay.since = inf
             last = not ready.short if lane.executed - before <= SHORT else not (ready or finished)
             if last:  # of its rank: the shortest way to the peer
-                self._settle(lane, outcome, ready.put)
+                self._settle(lane, outcome, ready.put_again)
                 continue
             finished.append((lane, outcome))
             if not ready or now - sent > _TOGETHER_SECONDS:
@@ -248,8 +260,11 @@ class Crew:
     def _settle_finished(self) -> None:
         """Settle the turns that threads have finished. On the Trio thread."""
         finished = self._finished
+        again: list[Lane[Message]] = []
         for _ in range(len(finished)):
-            self._settle(*finished.popleft(), self._ready.put)
+            self._settle(*finished.popleft(), again.append)
+        for lane in again:  # all at once, or the first could have two turns before the second
+            self._ready.put_again(lane)
         if self._ready:
             self._staff()
 
@@ -302,4 +317,5 @@ class Crew:
                 lane_now.outlet.flush()
         if self._ready:
             self._staff()
+        self._add_tasks(self._for_tasks.statistics().current_buffer_used)
         return bool(self._ready) or self.busy > 0

@@ -78,7 +78,7 @@ def thread_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | F
         except BaseException as error:  # noqa: BLE001  # in a thread, whatever it is is its own
             outcome = Failure(message, error)
             break
-        if left <= 0 or room <= 0 or perf_counter() >= end:
+        if left <= 0 or room <= 0 or lane.halt or perf_counter() >= end:
             outcome = MORE
             break
     lane.done(caps.turn_messages - left)
@@ -119,7 +119,7 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
                     raise
                 outcome = Failure(message, own)
                 break
-            if left <= 0 or room <= 0 or perf_counter() >= end:
+            if left <= 0 or room <= 0 or lane.halt or perf_counter() >= end:
                 outcome = MORE
                 break
     finally:
