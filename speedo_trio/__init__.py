@@ -39,6 +39,7 @@ from speedo_trio.protocol.framing import LengthPrefixFramer as LengthPrefixFrame
 from speedo_trio.protocol.framing import LineFramer as LineFramer
 from speedo_trio.protocol.framing import NetstringFramer as NetstringFramer
 from speedo_trio.protocol.handler import Connection as Connection
+from speedo_trio.protocol.handler import Messages as Messages
 from speedo_trio.protocol.handler import ProtocolHandler as ProtocolHandler
 from speedo_trio.protocol.handler import ProtocolHandlerFactory as ProtocolHandlerFactory
 from speedo_trio.protocol.handler import shared as shared
@@ -84,6 +85,7 @@ __all__ = [
     "LogProtocol",
     "MalformedFrame",
     "Message",
+    "Messages",
     "NetstringFramer",
     "Observer",
     "ProtocolError",

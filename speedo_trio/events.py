@@ -79,6 +79,11 @@ class CloseReason:
         return f"{self.cause.value}: {type(self.error).__name__}: {self.error}"
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 message``, ``2 messages``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 @frozen(kw_only=True)
 class DrainReport:
     """What a drain did. Durations in seconds."""
@@ -109,15 +114,16 @@ class DrainReport:
 
     def __str__(self) -> str:
         text = (
-            f"drained {self.connections} connections in {self.seconds:.2f} s, "
-            f"{self.executed} messages executed"
+            f"drained {counted(self.connections, 'connection')} in {self.seconds:.2f} s, "
+            f"{counted(self.executed, 'message')} executed"
         )
         if self.clean:
             return f"{text}, nothing dropped"
         return (
-            f"{text}; dropped {self.dropped_messages} messages and {self.dropped_bytes} bytes of "
-            f"replies, cut {self.cut_connections} connections, "
-            f"abandoned {self.abandoned_threads} threads"
+            f"{text}; dropped {counted(self.dropped_messages, 'message')} and "
+            f"{counted(self.dropped_bytes, 'byte')} of replies, "
+            f"cut {counted(self.cut_connections, 'connection')}, "
+            f"abandoned {counted(self.abandoned_threads, 'thread')}"
         )
 
 

@@ -20,7 +20,7 @@ from speedo_trio.events import Cause, CloseReason, ConnectionFailed
 from speedo_trio.io.connection import WireConnection
 from speedo_trio.isolation import own_error
 from speedo_trio.protocol.handler import ProtocolHandler
-from speedo_trio.protocol.message import Message
+from speedo_trio.protocol.message import Message, no_message, wrong_reply
 from speedo_trio.queue.lane import Lane
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ class Link:
         "_house",
         "_idle_looks",
         "_last_seen",
+        "_lingering",
         "_pending",
         "_reading",
         "_reason",
@@ -199,6 +200,7 @@ class Link:
         self._reading = True
         self._draining = False
         self._dropping = False
+        self._lingering = False
         self._unsent = 0  # bytes left when the wire was closed
         self._closed = False
         self._reason: CloseReason | None = None
@@ -219,6 +221,9 @@ class Link:
             await self._until(lambda: not self.lane.claimed)
         finally:
             await self._close()
+            if self._house.crew.runs_task(self.lane):  # stopped hard, and not yet unwound
+                with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+                    await self._until(lambda: not self._house.crew.runs_task(self.lane))
             self._leave()
 
     def end(
@@ -234,7 +239,8 @@ class Link:
         What was received is still executed and answered; with `drop`, it is not.
         """
         reason = CloseReason(cause, error)
-        if self._reason is None or (drop and self._reason.cause in _ORDERLY):
+        broken = drop or error is not None
+        if self._reason is None or (broken and self._unfinished):
             self._reason = reason
         if cause in (Cause.PROTOCOL_ERROR, Cause.HANDLER_ERROR) and not self._reported:
             self._reported = True
@@ -246,6 +252,12 @@ class Link:
         if drop or self._reading:
             self._scope.cancel(reason=cause.value)
 
+    @property
+    def _unfinished(self) -> bool:
+        """Whether the connection was to end in order and has not sent everything yet."""
+        orderly = self._reason is not None and self._reason.cause in _ORDERLY
+        return orderly and not self._lingering
+
     def drain(self) -> None:
         """Finish: handle what the kernel has received, let the handler say goodbye, end."""
         self._draining = True
@@ -254,6 +266,9 @@ class Link:
 
     def cut_off(self) -> None:
         """The drain's grace is over."""
+        if self._lingering:  # all was sent
+            self._scope.cancel()
+            return
         self.cut = True
         self.end(Cause.GRACE_OVER, drop=True)
 
@@ -338,6 +353,7 @@ class Link:
         reply and destroy it.
         """
         await self.connection.send_eof()
+        self._lingering = True
         if self._reason is None or self._reason.cause is not Cause.EOF:
             with trio.move_on_after(self._house.config.timeouts.linger):
                 while self._wire.read(self._house.config.limits.read_bytes) != b"":
@@ -433,9 +449,7 @@ class Link:
         lane = self.lane
         reply: bytes | BaseException | None = None
         if not isinstance(message, Message):
-            error = HandlerError(
-                f"the handler gave {type(message).__name__} {message!r}; allowed is a Message"
-            )
+            error = no_message(message)
         elif not lane.shut:
             reply = self._reply_to_failure(message, error)
         if isinstance(reply, bytes):
@@ -466,9 +480,7 @@ class Link:
             return own
         if reply is None or isinstance(reply, bytes):
             return reply
-        return HandlerError(
-            f"failed() gave {type(reply).__name__} as the reply; allowed are bytes or None"
-        )
+        return wrong_reply(message, reply)
 
     def progressed(self) -> None:
         if self._bell is not None:

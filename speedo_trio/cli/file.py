@@ -41,7 +41,7 @@ def _read(path: str) -> dict[str, Any]:  # Any: whatever TOML holds
         with Path(path).open("rb") as file:
             return tomllib.load(file)
     except OSError as error:
-        raise Mistake(f"cannot read {path}: {error.strerror or error}") from error
+        raise Mistake(f"cannot read {path or repr(path)}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise Mistake(f"{path} is no TOML: byte {error.start} is not UTF-8") from error
     except ValueError as error:  # TOMLDecodeError is one; it tells line and column

@@ -16,7 +16,7 @@ import trio
 
 from speedo_trio.cli.output import complain, say
 from speedo_trio.errors import BindError
-from speedo_trio.events import Drained, DrainStarted, Listening, log_event
+from speedo_trio.events import DrainStarted, Drained, Listening, counted, log_event
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class _Run:
         self._dropped_before = server.stats().dropped
         grace = self._settings.timeouts.grace
         count = len(server.connections)
-        say(f"draining {count} connections, up to {grace:g} s; again to stop at once")
+        say(f"draining {counted(count, 'connection')}, up to {grace:g} s; again to stop at once")
         report = await server.drain()
         say(str(report))
         return CLEAN if report.clean else DROPPED
@@ -114,7 +114,8 @@ class _Run:
     def _tell_hard_stop(self) -> int:
         server = self._server
         dropped = 0 if server is None else server.stats().dropped - self._dropped_before
-        say(f"stopped at once: cut {self._cut} connections, dropped {dropped} messages")
+        cut = counted(self._cut, "connection")
+        say(f"stopped at once: cut {cut}, dropped {counted(dropped, 'message')}")
         return DROPPED if self._cut or dropped else CLEAN
 
 

@@ -68,6 +68,8 @@ class Listener:
                 if self._scope.cancel_called:  # and the socket closed
                     return
                 await trio.lowlevel.wait_readable(self._socket)
+                if self._socket.fileno() < 0:  # closed in the very tick of the wake-up
+                    return
                 lacking = self.accept(acceptor, _BURST)
                 if lacking is not None:
                     acceptor.observe(

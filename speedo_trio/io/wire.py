@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 Data: TypeAlias = bytes | memoryview
 
+_PUSH_BYTES = 16_384
+"""The most that a stream is given at once: it tells of progress only when all of it went, and a
+peer that reads slowly must not look like one that doesn't read."""
+
 
 class Wire(Protocol):
     """One peer's bytes, both ways."""
@@ -118,7 +122,7 @@ class SocketWire:
         while True:
             try:
                 await trio.lowlevel.wait_writable(self._socket)
-            except (OSError, trio.ClosedResourceError) as error:
+            except (OSError, ValueError, trio.ClosedResourceError) as error:
                 raise ConnectionLost(str(error)) from error
             if sent := self.send_nowait(data):
                 return sent
@@ -172,6 +176,7 @@ class StreamWire:
         return 0
 
     async def push(self, data: Data) -> int:
+        data = data[:_PUSH_BYTES]
         try:
             await self._stream.send_all(data)
         except Exception as error:

@@ -12,7 +12,7 @@ from speedo_trio.protocol.framing import LineFramer
 from speedo_trio.protocol.handler import ProtocolHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from speedo_trio.protocol.framing import Framer
     from speedo_trio.protocol.handler import Connection, Messages
@@ -46,9 +46,12 @@ class FramedProtocol(ProtocolHandler):
                 answered, then the connection closes.
         """
 
-    def handle(self, data: bytes) -> Iterator[Message]:
+    def handle(self, data: bytes) -> Messages:
+        return self._messages(self.framer.feed(data))
+
+    def _messages(self, frames: Iterable[bytes]) -> Iterator[Message]:
         frame = self.frame
-        for payload in self.framer.feed(data):
+        for payload in frames:
             message = frame(payload)
             if message is not None:
                 yield message

@@ -22,16 +22,18 @@ Next: `speedo_trio.protocol.framed`, for protocols whose messages are frames.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from speedo_trio.protocol.message import Message
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from speedo_trio.events import Address, CloseReason, TLSInfo
-    from speedo_trio.protocol.message import Message
 
-    Messages: TypeAlias = Iterable[Message] | None
-    """What a callback gives: messages in the order of their execution, or None for none."""
+Messages: TypeAlias = Iterable[Message] | None
+"""What a callback gives: messages in the order of their execution, or None for none."""
 
 
 class Connection(Protocol):

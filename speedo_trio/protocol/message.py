@@ -8,6 +8,8 @@ from __future__ import annotations
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from speedo_trio.errors import HandlerError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
@@ -58,3 +60,16 @@ class Message:
         awaited, and abandoned once a drain's ``kill_after`` has passed.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no execute()")
+
+
+def wrong_reply(message: Message, reply: object, which: str = "") -> HandlerError:
+    """The error of a message whose reply, as it gave it or "encoded ", is not bytes."""
+    return HandlerError(
+        f"the {which}reply of {type(message).__name__} is {type(reply).__name__}; "
+        "allowed are bytes, or None for no reply"
+    )
+
+
+def no_message(given: object) -> HandlerError:
+    """The error of a handler that gave something else than a message."""
+    return HandlerError(f"the handler gave {type(given).__name__} {given!r}; allowed is a Message")

@@ -6,19 +6,22 @@ socket and no event loop.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import define, field
 
 from speedo_trio.errors import ConnectionClosed
 from speedo_trio.events import Address, Cause, CloseReason
+from speedo_trio.isolation import own_error
+from speedo_trio.protocol.message import Message, no_message, wrong_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
     from speedo_trio.events import TLSInfo
     from speedo_trio.protocol.handler import Messages, ProtocolHandler, ProtocolHandlerFactory
-    from speedo_trio.protocol.message import Message, Reply
+    from speedo_trio.protocol.message import Reply
 
 
 @define(eq=False)
@@ -63,6 +66,7 @@ class Driver:
         self.error: BaseException | None = None
         """What ended the connection, if an error did."""
         self._closed: bool = False
+        self._eof: bool = False
         self.handler: ProtocolHandler = factory(self.connection)
         self._encode = self.handler.encoder()
         self._run(self.handler.opened)
@@ -76,7 +80,7 @@ class Driver:
     def ended(self) -> bool:
         """Whether the connection would take no more bytes."""
         fake = self.connection
-        return self.error is not None or fake.closing or fake.aborted or self._closed
+        return self.error is not None or fake.closing or fake.aborted or self._closed or self._eof
 
     def feed(self, *chunks: bytes) -> bytes:
         """Give the handler some chunks and execute its messages; what it sent for them.
@@ -84,9 +88,9 @@ class Driver:
         Chunks after the connection's end go nowhere, as on a real one.
         """
         before = len(self.connection.sent)
-        for chunk in chunks:
-            if chunk and not self.ended:
-                self._run(lambda chunk=chunk: self.handler.handle(chunk))  # type: ignore[misc]  # binds the chunk of this round
+        for chunk in filter(None, chunks):
+            if not self.ended:
+                self._run(partial(self.handler.handle, chunk))
         return bytes(self.connection.sent[before:])
 
     def eof(self) -> bytes:
@@ -94,6 +98,7 @@ class Driver:
         before = len(self.connection.sent)
         if not self.ended:
             self._run(self.handler.eof)
+            self._eof = True
         return bytes(self.connection.sent[before:])
 
     def close(self, reason: CloseReason = CloseReason(Cause.EOF)) -> None:  # noqa: B008  # frozen
@@ -106,23 +111,35 @@ class Driver:
         """Execute what the callback gives, until an error ends the connection."""
         try:
             for message in callback() or ():
-                if self.connection.aborted or not self._execute(message):
-                    return
-        except Exception as error:  # noqa: BLE001  # as a link does: the connection ends
-            self.error = error
+                if self.error is None and not self.connection.aborted:
+                    self._execute(message)
+        except BaseException as error:  # noqa: BLE001  # raised again if it is not its own
+            self.error = _own(error)
 
-    def _execute(self, message: Message) -> bool:
+    def _execute(self, message: Message) -> None:
+        """Execute one message and send its reply, or what `failed` makes of its error."""
         self.executed.append(message)
+        if not isinstance(message, Message):
+            raise no_message(message)
         try:
-            reply = _result(message)
-        except Exception as error:  # noqa: BLE001  # as a link does
-            reply = self.handler.failed(message, error)
-            if reply is None:
-                self.error = error
-                return False
-        if reply is not None:
-            self.connection.write(reply if self._encode is None else self._encode(reply))
-        return True
+            self._send(message, _result(message))
+        except BaseException as error:  # noqa: BLE001  # as above
+            self.error = _own(error)
+            reply = self.handler.failed(message, self.error)
+            if reply is not None:
+                self._send(message, reply)
+                self.error = None
+
+    def _send(self, message: Message, reply: object) -> None:
+        if reply is None:
+            return
+        if not isinstance(reply, bytes):
+            raise wrong_reply(message, reply)
+        if self._encode is not None:
+            reply = self._encode(reply)
+            if not isinstance(reply, bytes):
+                raise wrong_reply(message, reply, "encoded ")
+        self.connection.write(reply)
 
 
 def every_split(data: bytes) -> Iterator[Sequence[bytes]]:
@@ -164,6 +181,14 @@ def _outcome(
     driver.feed(*chunks)
     driver.close()
     return driver.sent, None if driver.error is None else type(driver.error)
+
+
+def _own(error: BaseException) -> BaseException:
+    """The error, if a link would let it end the connection; else it is raised."""
+    own = own_error(error)
+    if own is None:
+        raise error
+    return own
 
 
 def _result(message: Message) -> Reply:

@@ -133,6 +133,10 @@ class Crew:
         if self._bell is not None:
             self._bell.set()
 
+    def runs_task(self, lane: Lane[Message]) -> bool:
+        """Whether an async message of the lane is running."""
+        return lane in self._scopes
+
     def cancel(self, lane: Lane[Message]) -> None:
         """Cancel the lane's async message, if one is running."""
         if scope := self._scopes.get(lane):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import enum
 from time import perf_counter
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
-from speedo_trio.errors import HandlerError
 from speedo_trio.isolation import own_error
+from speedo_trio.protocol.message import wrong_reply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -68,11 +68,11 @@ def thread_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | F
             reply = cast("Reply", message.execute())
             if reply is not None:
                 if reply.__class__ is not bytes:
-                    _refuse(message, reply)
+                    raise wrong_reply(message, reply)
                 if encode is not None:
                     reply = encode(reply)
                     if reply.__class__ is not bytes:
-                        _refuse(message, reply, "encoded ")
+                        raise wrong_reply(message, reply, "encoded ")
                 append(reply)
                 room -= len(reply)
         except BaseException as error:  # noqa: BLE001  # in a thread, whatever it is is its own
@@ -106,11 +106,11 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
                 reply = await cast("Awaitable[Reply]", message.execute())
                 if reply is not None:
                     if reply.__class__ is not bytes:
-                        _refuse(message, reply)
+                        raise wrong_reply(message, reply)
                     if encode is not None:
                         reply = encode(reply)
                         if reply.__class__ is not bytes:
-                            _refuse(message, reply, "encoded ")
+                            raise wrong_reply(message, reply, "encoded ")
                     append(reply)
                     room -= len(reply)
             except BaseException as error:
@@ -125,10 +125,3 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
     finally:
         lane.done(caps.turn_messages - left)
     return outcome
-
-
-def _refuse(message: Message, reply: object, which: str = "") -> NoReturn:
-    raise HandlerError(
-        f"the {which}reply of {type(message).__name__} is {type(reply).__name__}; "
-        "allowed are bytes, or None for no reply"
-    )

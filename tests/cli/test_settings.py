@@ -1,0 +1,48 @@
+"""The settings are those of the server, and what their text stands for."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import fields
+
+from speedo_trio.cli.settings import SECTIONS, Settings, from_text, setting_keys
+from speedo_trio.config import Config, Workers
+
+
+def test_every_section_of_the_server_is_there() -> None:
+    """A new section of Config must be added to Settings."""
+    assert {field.name for field in fields(Config)} == set(SECTIONS)
+    assert {field.name for field in fields(Settings)} == {"protocol", "bind", *SECTIONS}
+
+
+def test_config_is_made_of_the_sections() -> None:
+    """What was set arrives, the rest is the default."""
+    workers = Workers(count=3)
+
+    assert Settings(workers=workers).config == Config(workers=workers)
+
+
+def test_setting_keys_are_paths() -> None:
+    """The order is that of a file: tables last."""
+    keys = setting_keys()
+
+    assert keys[:3] == [("protocol",), ("bind",), ("limits", "connections")]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("-1", -1),
+        ("0.5", 0.5),
+        ("1e3", 1000.0),
+        ("None", None),
+        ("wait", "wait"),
+        ("", ""),
+    ],
+)
+def test_from_text(text: str, value: object) -> None:
+    """Numbers are numbers, none is None, all else is text."""
+    found = from_text(text)
+
+    assert (type(found), found) == (type(value), value)

@@ -1,0 +1,861 @@
+"""A connection over a wire that takes what the test lets it: order, bounds, waiting, the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from speedo_trio.config import Limits
+from speedo_trio.errors import ConnectionClosed, ConnectionLost
+from speedo_trio.events import Address, TLSInfo
+from speedo_trio.io.border import Border
+from speedo_trio.io.connection import WireConnection
+from speedo_trio.io.wire import Data, StreamWire, Wire
+
+LIMITS = Limits(unsent_high=100, unsent_bytes=1000)
+
+
+class FakeWire:
+    """A wire that takes as many bytes as `let` allowed, in sends of `most` bytes at most."""
+
+    peer = Address("tcp", host="192.0.2.1", port=40_000)
+    local = Address("tcp", host="192.0.2.2", port=9292)
+
+    def __init__(self, room: int = 0, most: int = 2**31) -> None:
+        self.room = room
+        self.most = most
+        self.sent = bytearray()
+        self.ended = False
+        self._lost = False
+        self._stirred = trio.Event()
+        self._sending = threading.Lock()
+
+    def let(self, count: int) -> None:
+        """Allow `count` bytes more."""
+        self.room += count
+        self._stir()
+
+    def lose(self) -> None:
+        """Break."""
+        self._lost = True
+        self._stir()
+
+    def send_nowait(self, data: Data) -> int:
+        assert self._sending.acquire(blocking=False), "two send at once"
+        try:
+            if self._lost:
+                raise ConnectionLost("reset by the test")
+            sent = min(self.room, self.most, len(data))
+            self.sent += data[:sent]
+            self.room -= sent
+            return sent
+        finally:
+            self._sending.release()
+
+    async def push(self, data: Data) -> int:
+        assert len(data) > 0
+        while not (sent := self.send_nowait(data)):
+            await self._stirred.wait()
+        await trio.lowlevel.checkpoint()
+        return sent
+
+    async def send_eof(self) -> None:
+        self.ended = True
+
+    async def readable(self) -> NoReturn:
+        raise AssertionError
+
+    def read(self, size: int) -> NoReturn:
+        raise AssertionError
+
+    def unread(self) -> NoReturn:
+        raise AssertionError
+
+    async def close(self) -> None:
+        self.lose()
+
+    def _stir(self) -> None:
+        self._stirred.set()
+        self._stirred = trio.Event()
+
+
+class Owner:
+    """Runs writer tasks as a link does, and remembers what it was told."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.told: list[str] = []
+        self.hints: list[str] = []
+        """What may be told from any thread."""
+        self.outcomes: list[bool | ConnectionLost] = []
+        self.writers = 0
+        self.patience: float | None = None
+        self._nursery = nursery
+        self._home = threading.get_ident()
+
+    def congested(self) -> None:
+        self.hints.append("congested")
+
+    def aborting(self) -> None:
+        self.hints.append("aborting")
+
+    def write_blocked(self) -> None:
+        self._tell("write_blocked")
+        assert self.writers == 0, "two writer tasks at once"
+        self.writers += 1
+        self._nursery.start_soon(self._write_out)
+
+    async def _write_out(self) -> None:
+        try:
+            self.outcomes.append(await self.connection.write_out(self.patience))
+        except ConnectionLost as lost:
+            self.outcomes.append(lost)
+        self.writers -= 1
+
+    def write_lost(self, error: ConnectionLost) -> None:
+        self._tell("write_lost")
+
+    def overflowed(self) -> None:
+        self._tell("overflowed")
+
+    def ungated(self) -> None:
+        self._tell("ungated")
+
+    def progressed(self) -> None:
+        pass  # may be told at any time
+
+    def close_asked(self) -> None:
+        self._tell("close_asked")
+
+    def abort_asked(self) -> None:
+        self._tell("abort_asked")
+
+    def _tell(self, what: str) -> None:
+        assert threading.get_ident() == self._home, "not on the Trio thread"
+        self.told.append(what)
+
+    connection: WireConnection
+
+
+@pytest.fixture
+def owner(nursery: trio.Nursery) -> Owner:
+    """An owner whose writer tasks end with the test."""
+    return Owner(nursery)
+
+
+def connect(owner: Owner, wire: Wire, limits: Limits = LIMITS) -> WireConnection:
+    """A connection over the wire."""
+    owner.connection = WireConnection(7, wire, owner, Border(), limits)
+    return owner.connection
+
+
+def reply(connection: WireConnection, *replies: bytes) -> bool:
+    """What a worker does at the end of a turn."""
+    connection.replies.extend(replies)
+    return connection.flush()
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait for what threads bring about."""
+    with trio.fail_after(10):
+        while not condition():
+            await trio.sleep(0.001)
+
+
+# What a handler sees
+
+
+async def test_who_and_where(owner: Owner) -> None:
+    """The number is the owner's, the addresses are the wire's, TLS is as it was given."""
+    wire, tls = FakeWire(), TLSInfo(version="TLSv1.3", cipher="TLS_AES_128_GCM_SHA256")
+    plain = connect(owner, wire)
+    secure = WireConnection(8, wire, owner, Border(), LIMITS, tls)
+
+    assert (plain.id, plain.peer, plain.local, plain.tls) == (7, wire.peer, wire.local, None)
+    assert (secure.id, secure.tls) == (8, tls)
+
+
+async def test_close_and_abort_tell_the_owner(owner: Owner) -> None:
+    """At once on the Trio thread."""
+    connection = connect(owner, FakeWire())
+    connection.close()
+    assert owner.told == ["close_asked"]
+    connection.abort()
+    assert owner.told == ["close_asked", "abort_asked"]
+
+
+async def test_close_and_abort_from_a_thread(owner: Owner) -> None:
+    """The owner is told on the Trio thread; that it ends, it learns at once."""
+    connection = connect(owner, FakeWire())
+    await trio.to_thread.run_sync(connection.close)
+    assert owner.hints == []
+    await trio.to_thread.run_sync(connection.abort)
+    assert owner.hints == ["aborting"]
+    await eventually(lambda: owner.told == ["close_asked", "abort_asked"])
+
+
+# write()
+
+
+async def test_write_sends_soon(owner: Owner) -> None:
+    """It never blocks and tells that the bytes were taken; they go out in order."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+
+    assert [connection.write(b"%d," % number) for number in range(5)] == [True] * 5
+    assert connection.unsent == 10
+    assert not connection.idle
+    await wait_all_tasks_blocked()
+    assert wire.sent == b"0,1,2,3,4,"
+    assert (connection.unsent, connection.sent, connection.idle) == (0, 10, True)
+    assert owner.told == []
+
+
+@pytest.mark.parametrize("data", [bytearray(b"data"), memoryview(b"data"), b"data"])
+async def test_write_takes_any_kind_of_bytes(owner: Owner, data: bytes) -> None:
+    """And does not mind what becomes of a buffer afterwards."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+    connection.write(data)
+    if isinstance(data, bytearray):
+        data.clear()
+    await wait_all_tasks_blocked()
+
+    assert wire.sent == b"data"
+
+
+@pytest.mark.parametrize("data", ["text", 3, None, [1, 2]])
+async def test_write_takes_nothing_else(owner: Owner, data: object) -> None:
+    """A mistake is told where it is made, with what was given, and sends nothing."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+    with pytest.raises(TypeError, match=type(data).__name__):
+        connection.write(data)  # type: ignore[arg-type]  # is what is tested
+    await wait_all_tasks_blocked()
+
+    assert wire.sent == b""
+
+
+async def test_write_of_nothing(owner: Owner) -> None:
+    """It is taken, and leaves nothing that waits."""
+    connection = connect(owner, FakeWire())
+    assert connection.write(b"")
+    await wait_all_tasks_blocked()
+
+    assert connection.idle
+
+
+async def test_write_after_replies(owner: Owner) -> None:
+    """Inside a message it leaves after the replies of earlier messages."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+    connection.replies.append(b"earlier,")
+    connection.write(b"pushed,")
+    connection.replies.append(b"own,")
+    connection.flush()
+    await wait_all_tasks_blocked()
+
+    assert wire.sent == b"earlier,pushed,own,"
+
+
+# Partial sends and the writer task
+
+
+async def test_flush_tells_whether_all_went(owner: Owner) -> None:
+    """With nothing to send, too."""
+    wire = FakeWire(room=10)
+    connection = connect(owner, wire)
+
+    assert connection.flush()
+    assert reply(connection, b"12345", b"67890")
+    assert connection.flush()
+    assert not reply(connection, b"x")
+    assert not connection.flush()
+    assert owner.told == ["write_blocked"]
+
+
+async def test_partial_sends_arrive_whole(owner: Owner) -> None:
+    """Whatever the wire takes at a time, all arrives in order."""
+    wire = FakeWire(room=2**20, most=3)
+    connection = connect(owner, wire)
+    expected = b""
+    for number in range(50):
+        expected += b"<%d>[%d]" % (number, number)
+        connection.write(b"<%d>" % number)
+        reply(connection, b"[%d]" % number)
+        if number % 7 == 0:
+            await trio.lowlevel.checkpoint()
+    await wait_all_tasks_blocked()
+
+    assert wire.sent == expected
+    assert connection.idle
+    assert connection.sent == len(expected)
+
+
+async def test_one_writer_task_at_a_time(owner: Owner) -> None:
+    """Whatever comes while it waits is left to it; the next blocking needs a new one."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    for _ in range(3):
+        reply(connection, b"reply,")
+        connection.write(b"push,")
+        await wait_all_tasks_blocked()
+    assert owner.told == ["write_blocked"]
+
+    wire.let(33)
+    await wait_all_tasks_blocked()
+    assert owner.outcomes == [True]
+    assert wire.sent == b"reply,push," * 3
+    reply(connection, b"again")
+    assert owner.told == ["write_blocked"] * 2
+
+
+async def test_bytes_of_a_blocked_connection_are_not_kept_twice(owner: Owner) -> None:
+    """When all has gone, nothing is left of it, however much that was."""
+    wire = FakeWire()
+    connection = connect(owner, wire, Limits(unsent_bytes=10**7))
+    for _ in range(1000):
+        reply(connection, b"r" * 100)
+        connection.write(b"w" * 100)
+    wire.let(10**7)
+    await wait_all_tasks_blocked()
+
+    assert connection.replies == []
+    assert (connection.unsent, connection.idle, len(wire.sent)) == (0, True, 200_000)
+
+
+async def test_threads_and_the_trio_thread_write_at_once(owner: Owner) -> None:
+    """Writes are never torn, and those of one thread keep their order."""
+    wire = FakeWire(room=2**31, most=7)
+    connection = connect(owner, wire, Limits(unsent_high=10**8, unsent_bytes=10**8))
+
+    def write(who: int) -> None:
+        for number in range(1500):
+            assert connection.write(b"%d:%d," % (who, number))
+
+    threads = [threading.Thread(target=write, args=(who,)) for who in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(1500):
+        reply(connection, b"9:%d," % number)
+        if number % 50 == 0:
+            await trio.lowlevel.checkpoint()
+    await eventually(lambda: not any(thread.is_alive() for thread in threads))
+    await eventually(lambda: connection.idle)
+
+    writes = [tuple(map(int, each.split(b":"))) for each in bytes(wire.sent).split(b",")[:-1]]
+    for who in (0, 1, 2, 9):
+        assert [number for writer, number in writes if writer == who] == list(range(1500))
+    assert len(writes) == 6000
+
+
+async def test_threads_flush_at_once(owner: Owner) -> None:
+    """Several that flush and a wire that blocks at random still make one writer at a time."""
+    wire = FakeWire()
+    connection = connect(owner, wire, Limits(unsent_high=10**8, unsent_bytes=10**8))
+    total = 3 * 2000
+
+    def flush() -> None:
+        for _ in range(2000):
+            reply(connection, b"12345")
+
+    threads = [threading.Thread(target=flush) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    with trio.fail_after(20):
+        while len(wire.sent) < total * 5:
+            wire.let(17)
+            await trio.sleep(0)
+    await eventually(lambda: connection.idle)
+
+    assert wire.sent == b"12345" * total
+    assert owner.outcomes == [True] * owner.told.count("write_blocked")
+
+
+# Bounds
+
+
+async def test_unsent_counts_what_waits(owner: Owner) -> None:
+    """Pushed bytes and replies of finished turns, but not those of a turn that goes on."""
+    wire = FakeWire(room=4)
+    connection = connect(owner, wire)
+    connection.write(b"12345")
+    assert connection.unsent == 5
+    await wait_all_tasks_blocked()
+    assert connection.unsent == 1
+    reply(connection, b"123")
+    assert connection.unsent == 4
+    connection.replies.append(b"a turn goes on")
+    assert connection.unsent == 4
+    connection.write(b"12")
+    assert connection.unsent == 6
+
+
+async def test_much_is_sent_at_once(owner: Owner) -> None:
+    """A loop of writes, in any thread, is bounded by what the peer takes and not by the memory."""
+    wire = FakeWire(room=10_000)
+    connection = connect(owner, wire)
+
+    def write() -> None:
+        for _ in range(100):
+            assert connection.write(b"x" * 50)
+
+    await trio.to_thread.run_sync(write)
+    assert connection.unsent <= 150
+    await wait_all_tasks_blocked()
+    assert wire.sent == b"x" * 5000
+    assert owner.hints == []
+
+
+async def test_much_that_does_not_go_is_told(owner: Owner) -> None:
+    """The owner learns at once, in whatever thread that is, that more waits than should."""
+    connection = connect(owner, FakeWire())
+    await trio.to_thread.run_sync(connection.write, b"x" * 100)
+    assert owner.hints == []
+    await trio.to_thread.run_sync(connection.write, b"y")
+
+    assert owner.hints == ["congested"]
+
+
+async def test_overflow(owner: Owner) -> None:
+    """What exceeds the bound is refused as a whole, and the owner is told."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    assert connection.write(b"x" * 600)
+    assert connection.write(b"y" * 400)
+    await wait_all_tasks_blocked()
+    assert "overflowed" not in owner.told
+    assert not connection.write(b"z")
+    await wait_all_tasks_blocked()
+    assert owner.told.count("overflowed") == 1
+
+    wire.let(2000)
+    await wait_all_tasks_blocked()
+    assert wire.sent == b"x" * 600 + b"y" * 400
+
+
+async def test_overflow_by_one_write(owner: Owner) -> None:
+    """A single write may be over the bound by itself."""
+    connection = connect(owner, FakeWire(room=10_000))
+
+    assert not connection.write(b"x" * 1001)
+    await wait_all_tasks_blocked()
+    assert owner.told == ["overflowed"]
+
+
+async def test_replies_count_for_the_overflow(owner: Owner) -> None:
+    """Pushed bytes are refused when replies already fill the bound."""
+    connection = connect(owner, FakeWire())
+    reply(connection, b"x" * 999)
+
+    assert connection.write(b"1")
+    assert not connection.write(b"2")
+
+
+# send()
+
+
+async def test_send_writes_at_once_when_little_waits(owner: Owner) -> None:
+    """Up to the bound nothing is waited for."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    connection.write(b"x" * 100)
+    with trio.fail_after(5):
+        await connection.send(b"y")
+
+    assert connection.unsent == 101
+
+
+async def test_send_waits_for_room(owner: Owner, nursery: trio.Nursery) -> None:
+    """Until the peer has taken enough; nothing of it is written before."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    connection.write(b"x" * 101)
+    nursery.start_soon(connection.send, b"late")
+    await wait_all_tasks_blocked()
+    assert connection.unsent == 101
+
+    wire.let(101)
+    await wait_all_tasks_blocked()
+    wire.let(4)
+    await wait_all_tasks_blocked()
+    assert wire.sent == b"x" * 101 + b"late"
+
+
+async def test_send_goes_on_when_all_went_without_a_writer(owner: Owner) -> None:
+    """What was written a moment ago may go at once, and then there is room."""
+    wire = FakeWire(room=10_000)
+    connection = connect(owner, wire)
+    connection.write(b"x" * 500)
+    with trio.fail_after(5):
+        await connection.send(b"y")
+    await wait_all_tasks_blocked()
+
+    assert wire.sent == b"x" * 500 + b"y"
+
+
+async def test_send_goes_on_when_a_thread_flushed(owner: Owner, nursery: trio.Nursery) -> None:
+    """A worker that sends all makes room for those who wait on the Trio thread."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    connection.write(b"x" * 500)
+    sent = trio.Event()
+
+    async def send() -> None:
+        await connection.send(b"y")
+        sent.set()
+
+    nursery.start_soon(send)  # its wait begins after the flush that write() asked for
+    wire.let(10_000)
+    await trio.to_thread.run_sync(reply, connection, b"z")
+    with trio.fail_after(5):
+        await sent.wait()
+    await wait_all_tasks_blocked()
+
+    assert sorted(wire.sent) == sorted(b"x" * 500 + b"yz")
+
+
+async def test_many_senders_stay_within_bounds(owner: Owner, nursery: trio.Nursery) -> None:
+    """All who wait get on, but not all at once."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    connection.write(b"x" * 101)
+    for _ in range(30):
+        nursery.start_soon(connection.send, b"y" * 50)
+    await wait_all_tasks_blocked()
+    most = 0
+    with trio.fail_after(10):
+        while len(wire.sent) < 101 + 30 * 50:
+            wire.let(10)
+            await wait_all_tasks_blocked()
+            most = max(most, connection.unsent)
+
+    assert most <= 100 + 50
+    assert wire.sent == b"x" * 101 + b"y" * 1500
+
+
+async def test_cancelled_send_sends_nothing(owner: Owner) -> None:
+    """While it waits nothing of it has been written."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    connection.write(b"x" * 101)
+    with trio.move_on_after(0.01) as scope:
+        await connection.send(b"never")
+    wire.let(1000)
+    await wait_all_tasks_blocked()
+
+    assert scope.cancelled_caught
+    assert wire.sent == b"x" * 101
+
+
+async def test_send_that_waits_is_told_of_the_close(owner: Owner, nursery: trio.Nursery) -> None:
+    """All who wait get ConnectionClosed, which names the connection."""
+    connection = connect(owner, FakeWire())
+    connection.write(b"x" * 101)
+    told: list[str] = []
+
+    async def send() -> None:
+        with pytest.raises(ConnectionClosed) as closed:
+            await connection.send(b"never")
+        told.append(str(closed.value))
+
+    nursery.start_soon(send)
+    nursery.start_soon(send)
+    await wait_all_tasks_blocked()
+    connection.shut()
+    await wait_all_tasks_blocked()
+
+    assert len(told) == 2
+    assert "connection 7 is closed" in told[0]
+
+
+async def test_send_is_a_checkpoint(owner: Owner) -> None:
+    """Whether or not it waits."""
+    connection = connect(owner, FakeWire(room=1000))
+    with trio.testing.assert_checkpoints():
+        await connection.send(b"x")
+
+
+# The gate
+
+
+async def test_gate_is_open_while_little_waits(owner: Owner) -> None:
+    """Up to the bound, and whenever nothing is blocked."""
+    wire = FakeWire(room=50)
+    connection = connect(owner, wire)
+    assert not connection.gate()
+    reply(connection, b"x" * 150)
+
+    assert connection.unsent == 100
+    assert not connection.gate()
+
+
+async def test_gate_closes_when_much_waits(owner: Owner) -> None:
+    """Above the bound, and is opened once when half of it is left."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    reply(connection, b"x" * 101)
+    assert connection.gate()
+    wire.let(50)
+    await wait_all_tasks_blocked()
+    assert "ungated" not in owner.told
+
+    wire.let(1)
+    await wait_all_tasks_blocked()
+    wire.let(1000)
+    await wait_all_tasks_blocked()
+    reply(connection, b"more")
+    await wait_all_tasks_blocked()
+    assert owner.told.count("ungated") == 1
+
+
+async def test_gate_counts_replies_behind_a_small_rest(owner: Owner) -> None:
+    """A peer that never reads closes the gate though each turn's replies are few."""
+    connection = connect(owner, FakeWire(room=1))
+    turns = 0
+    while not connection.gate():
+        reply(connection, b"x" * 10)
+        turns += 1
+        await trio.lowlevel.checkpoint()
+        assert turns <= 11
+
+    assert connection.unsent == 109
+
+
+async def test_gate_that_was_not_closed_is_not_opened(owner: Owner) -> None:
+    """Without a gate() that said so nobody waits, and nobody is told."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    reply(connection, b"x" * 500)
+    wire.let(1000)
+    await wait_all_tasks_blocked()
+
+    assert "ungated" not in owner.told
+
+
+async def test_each_closing_of_the_gate_is_opened_once(owner: Owner) -> None:
+    """Again and again."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    for times in range(1, 4):
+        reply(connection, b"x" * 200)
+        assert connection.gate()
+        wire.let(200)
+        await wait_all_tasks_blocked()
+
+        assert owner.told.count("ungated") == times
+        assert not connection.gate()
+
+
+async def test_end_opens_the_gate(owner: Owner) -> None:
+    """Who waits for room must not wait for ever."""
+    connection = connect(owner, FakeWire())
+    reply(connection, b"x" * 101)
+    assert connection.gate()
+    connection.shut()
+    await wait_all_tasks_blocked()
+
+    assert owner.told.count("ungated") == 1
+    assert not connection.gate()
+
+
+# The ends
+
+
+async def test_shut_tells_what_was_left(owner: Owner) -> None:
+    """All that was not sent, replies of a turn that goes on included."""
+    wire = FakeWire(room=10)
+    connection = connect(owner, wire)
+    reply(connection, b"x" * 30)
+    reply(connection, b"y" * 5)
+    connection.write(b"z" * 3)
+    connection.replies.append(b"turn")
+
+    assert connection.shut() == 20 + 5 + 3 + 4
+    assert connection.unsent == 0
+    assert connection.shut() == 0
+
+
+async def test_nothing_is_sent_after_the_end(owner: Owner) -> None:
+    """What is written then is refused, replies go nowhere and are not kept."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+    connection.shut()
+
+    assert not connection.write(b"x")
+    assert not reply(connection, b"y")
+    await wait_all_tasks_blocked()
+    assert wire.sent == b""
+    assert connection.replies == []
+    with pytest.raises(ConnectionClosed):
+        await connection.send(b"z")
+
+
+async def test_write_asked_for_before_the_end_is_dropped_after_it(owner: Owner) -> None:
+    """A flush that is under way finds nothing to do."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+    connection.write(b"x")
+
+    assert connection.shut() == 1
+    await wait_all_tasks_blocked()
+    assert wire.sent == b""
+
+
+async def test_end_while_the_writer_waits(owner: Owner) -> None:
+    """The writer ends with the wire's close, and its bytes have been counted."""
+    wire = FakeWire(room=1)
+    connection = connect(owner, wire)
+    reply(connection, b"x" * 10)
+    await wait_all_tasks_blocked()
+
+    assert connection.shut() == 9
+    await wire.close()
+    await wait_all_tasks_blocked()
+    assert owner.writers == 0
+    assert wire.sent == b"x"
+
+
+async def test_end_while_the_writer_is_between_two_sends(owner: Owner) -> None:
+    """It sends no further byte."""
+    wire = FakeWire(room=1000, most=10)
+    connection = connect(owner, wire)
+    reply(connection, b"x" * 100)
+    await trio.lowlevel.checkpoint()
+    connection.shut()
+    sent = len(wire.sent)
+    await wait_all_tasks_blocked()
+
+    assert len(wire.sent) == sent < 100
+    assert owner.outcomes == [True]
+
+
+async def test_lost_while_sending(owner: Owner) -> None:
+    """The owner is told once, on the Trio thread; from then on the connection takes nothing."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+    wire.lose()
+    assert not await trio.to_thread.run_sync(reply, connection, b"x")
+    assert not reply(connection, b"y")
+    assert not connection.write(b"z")
+    await wait_all_tasks_blocked()
+
+    assert owner.told == ["write_lost"]
+    assert not connection.gate()
+
+
+async def test_lost_by_a_pushed_write(owner: Owner) -> None:
+    """Nobody called send(), and still the owner learns of it."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+    wire.lose()
+    assert connection.write(b"x")
+    await wait_all_tasks_blocked()
+
+    assert owner.told == ["write_lost"]
+
+
+async def test_lost_while_the_writer_waits(owner: Owner) -> None:
+    """write_out() raises what the wire did."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    reply(connection, b"x")
+    await wait_all_tasks_blocked()
+    wire.lose()
+    await wait_all_tasks_blocked()
+
+    (lost,) = owner.outcomes
+    assert isinstance(lost, ConnectionLost)
+    assert connection.shut() == 1
+
+
+async def test_peer_that_takes_nothing(owner: Owner, autojump_clock: MockClock) -> None:
+    """After the writer's patience write_out() gives up."""
+    owner.patience = 30
+    connection = connect(owner, FakeWire())
+    reply(connection, b"x")
+    await trio.sleep(29.9)
+    assert owner.outcomes == []
+    await trio.sleep(0.2)
+
+    assert owner.outcomes == [False]
+
+
+async def test_peer_that_takes_little(owner: Owner, autojump_clock: MockClock) -> None:
+    """As long as it takes a byte now and then, the writer has patience."""
+    owner.patience = 30
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    reply(connection, b"x" * 10)
+    for _ in range(10):
+        await trio.sleep(29)
+        wire.let(1)
+        await trio.lowlevel.checkpoint()
+    await wait_all_tasks_blocked()
+
+    assert owner.outcomes == [True]
+    assert wire.sent == b"x" * 10
+
+
+async def test_writer_of_endless_patience(owner: Owner, autojump_clock: MockClock) -> None:
+    """Without a limit it waits for ever."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    reply(connection, b"x")
+    await trio.sleep(10**9)
+    assert owner.writers == 1
+    wire.let(1)
+    await wait_all_tasks_blocked()
+
+    assert owner.outcomes == [True]
+
+
+async def test_slow_reader_of_a_stream_is_not_cut(
+    owner: Owner, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Over a stream too, a peer that takes bytes all the time is not one that takes none."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    owner.patience = 30
+    connection = connect(owner, StreamWire(ours, 65_536), Limits())
+    reply(connection, b"x" * 1_000_000)
+    received = 0
+    while received < 1_000_000 and owner.outcomes == []:
+        await trio.sleep(5)
+        with trio.move_on_after(10):
+            received += len(await theirs.receive_some(20_000))
+    await wait_all_tasks_blocked()
+
+    assert owner.outcomes == [True]
+    assert received == 1_000_000
+
+
+async def test_send_eof_is_passed_on(owner: Owner) -> None:
+    """To the wire."""
+    wire = FakeWire()
+    await connect(owner, wire).send_eof()
+
+    assert wire.ended
+
+
+async def test_writes_over_a_stream_without_buffers(owner: Owner, nursery: trio.Nursery) -> None:
+    """Every byte goes through the writer task, in order."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    connection = connect(owner, StreamWire(ours, 10))
+    expected = b"".join(b"%d," % number for number in range(200))
+
+    async def write() -> None:
+        for number in range(200):
+            await connection.send(b"%d," % number)
+
+    nursery.start_soon(write)
+    received = bytearray()
+    with trio.fail_after(5):
+        while len(received) < len(expected):
+            received += await theirs.receive_some(7)
+
+    assert received == expected

@@ -1,0 +1,1 @@
+"""Programs that need not run, only type-check."""

@@ -1,0 +1,360 @@
+"""Turns: messages in order until the lane is empty, a cap is reached or the kind changes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from math import inf
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import pytest
+import trio
+from attrs import define, evolve
+
+from speedo_trio.config import Workers
+from speedo_trio.errors import HandlerError
+from speedo_trio.protocol.message import Message, Reply
+from speedo_trio.queue.lane import Lane, Tally
+from speedo_trio.worker.turn import (
+    EMPTY,
+    MORE,
+    OTHER_KIND,
+    Failure,
+    Outcome,
+    task_turn,
+    thread_turn,
+)
+
+CAPS = Workers(turn_seconds=30.0)
+
+
+class Outlet:
+    """Keeps the replies."""
+
+    def __init__(self, encode: Callable[[bytes], bytes] | None = None) -> None:
+        self.replies: list[bytes] = []
+        self.encode = encode
+
+    def flush(self) -> bool:
+        return True
+
+    def gate(self) -> bool:
+        return False
+
+
+class Owner:
+    """Is told nothing by a turn."""
+
+    def message_failed(self, message: object, error: BaseException) -> None:
+        raise AssertionError
+
+    def progressed(self) -> None:
+        raise AssertionError
+
+
+@define
+class Sync(Message):
+    """Runs in a thread; does something or gives a reply."""
+
+    reply: Any
+    does: Callable[[], object] = bool
+
+    def execute(self) -> Reply:
+        self.does()
+        return self.reply  # type: ignore[no-any-return]  # it may be anything
+
+
+@define
+class Async(Message):
+    """The same in a task."""
+
+    reply: Any
+    does: Callable[[], object] = bool
+
+    async def execute(self) -> Reply:
+        self.does()
+        return self.reply  # type: ignore[no-any-return]  # as above
+
+
+Kind: TypeAlias = type[Sync] | type[Async]
+Turn: TypeAlias = Callable[[Lane[Message], Workers, float], Awaitable[Outcome | Failure]]
+
+
+async def in_thread(lane: Lane[Message], caps: Workers, began: float) -> Outcome | Failure:
+    """A thread's turn, here."""
+    return thread_turn(lane, caps, began)
+
+
+def make_lane(
+    messages: Iterable[object], encode: Callable[[bytes], bytes] | None = None
+) -> Lane[Message]:
+    """A claimed lane with these messages."""
+    lane: Lane[Message] = Lane(Owner(), Outlet(encode), 10_000, Tally(10_000))
+    lane.put(iter(messages))  # type: ignore[arg-type]  # some are no messages
+    assert lane.claim()
+    return lane
+
+
+def replies(lane: Lane[Message]) -> list[bytes]:
+    """What was replied so far."""
+    return lane.outlet.replies
+
+
+both = pytest.mark.parametrize(
+    ("kind", "turn"), [(Sync, in_thread), (Async, task_turn)], ids=["thread", "task"]
+)
+
+
+@both
+async def test_executes_all_that_waits(kind: Kind, turn: Turn) -> None:
+    """In order; replies are appended, None adds none; everything is counted."""
+    lane = make_lane(kind(reply) for reply in (b"1", None, b"", b"3"))
+
+    assert await turn(lane, CAPS, perf_counter()) is EMPTY
+    assert replies(lane) == [b"1", b"", b"3"]
+    assert (lane.executed, lane.waiting, lane.tally.waiting) == (4, 0, 0)
+    assert lane.claimed  # giving it back is the crew's
+
+
+@both
+async def test_replies_are_encoded(kind: Kind, turn: Turn) -> None:
+    """Each by itself, and None not at all."""
+    lane = make_lane((kind(b"1"), kind(None), kind(b"2")), encode=lambda reply: b"<" + reply + b">")
+    await turn(lane, CAPS, perf_counter())
+
+    assert replies(lane) == [b"<1>", b"<2>"]
+
+
+@both
+async def test_turn_ends_after_its_messages(kind: Kind, turn: Turn) -> None:
+    """At the cap of messages it is another's turn; the rest waits."""
+    lane = make_lane(kind(b"%d" % number) for number in range(10))
+    caps = evolve(CAPS, turn_messages=4)
+
+    assert await turn(lane, caps, perf_counter()) is MORE
+    assert replies(lane) == [b"0", b"1", b"2", b"3"]
+    assert (lane.executed, lane.waiting, lane.tally.waiting) == (4, 6, 6)
+    assert await turn(lane, caps, perf_counter()) is MORE
+    assert await turn(lane, caps, perf_counter()) is EMPTY
+    assert replies(lane) == [b"%d" % number for number in range(10)]
+
+
+@both
+async def test_turn_ends_after_its_bytes(kind: Kind, turn: Turn) -> None:
+    """Counted as they are encoded; the reply that reaches the cap is the last."""
+    lane = make_lane((kind(b"12345") for _ in range(10)), encode=lambda reply: reply * 2)
+
+    assert await turn(lane, evolve(CAPS, turn_bytes=30), perf_counter()) is MORE
+    assert replies(lane) == [b"1234512345"] * 3
+
+
+@both
+async def test_turn_ends_when_its_time_is_over(kind: Kind, turn: Turn) -> None:
+    """A turn that began long ago ends after one message, which is never left out."""
+    lane = make_lane(kind(b"x") for _ in range(10))
+    began = perf_counter() - 31
+
+    assert await turn(lane, CAPS, began) is MORE
+    assert replies(lane) == [b"x"]
+
+
+@both
+async def test_turn_of_no_time_executes_one(kind: Kind, turn: Turn) -> None:
+    """The smallest caps still make progress."""
+    lane = make_lane(kind(b"x") for _ in range(3))
+    caps = Workers(turn_messages=1, turn_bytes=1, turn_seconds=0)
+    for executed in (1, 2, 3):
+        await turn(lane, caps, perf_counter())
+
+        assert lane.executed == executed
+
+
+@both
+async def test_time_is_looked_at_after_each_message(kind: Kind, turn: Turn) -> None:
+    """The turn ends within the message in which its time is over."""
+    caps = evolve(CAPS, turn_seconds=0.01)
+    began = perf_counter()
+
+    def until_the_time_is_over() -> None:
+        while perf_counter() < began + 0.011:
+            pass
+
+    lane = make_lane([kind(b"1"), kind(b"2", until_the_time_is_over), kind(b"3"), kind(b"4")])
+    assert await turn(lane, caps, began) is MORE
+
+    assert replies(lane)[-1] != b"3"
+
+
+@both
+async def test_turn_ends_before_a_message_of_the_other_kind(kind: Kind, turn: Turn) -> None:
+    """That message stays the first, and counts as waiting."""
+    other = Async if kind is Sync else Sync
+    lane = make_lane([kind(b"1"), other(b"2"), kind(b"3")])
+
+    assert await turn(lane, CAPS, perf_counter()) is OTHER_KIND
+    assert replies(lane) == [b"1"]
+    assert (lane.executed, lane.waiting, lane.tally.waiting) == (1, 2, 2)
+    assert await turn(lane, CAPS, perf_counter()) is OTHER_KIND
+    assert (lane.executed, lane.waiting) == (1, 2)
+
+
+class Odd(BaseException):
+    """An exception that is no Exception."""
+
+
+@both
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("bad"), SystemExit(3), Odd(), StopIteration(), GeneratorExit()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_error_ends_the_turn(kind: Kind, turn: Turn, error: BaseException) -> None:
+    """The message that raised is told, counts as executed, and later ones wait."""
+
+    def fail() -> None:
+        raise error
+
+    failing = kind(b"2", fail)
+    lane = make_lane([kind(b"1"), failing, kind(b"3")])
+    outcome = await turn(lane, CAPS, perf_counter())
+
+    assert isinstance(outcome, Failure)
+    assert outcome.message is failing
+    assert error in (
+        outcome.error,
+        outcome.error.__cause__,
+    )  # a coroutine can't raise StopIteration
+    assert replies(lane) == [b"1"]
+    assert (lane.executed, lane.waiting, lane.tally.waiting) == (2, 1, 1)
+
+
+def test_interrupt_in_a_thread_is_the_messages_own() -> None:
+    """Signals reach only the main thread, so what a thread raises is no signal."""
+
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    outcome = thread_turn(make_lane([Sync(None, fail)]), CAPS, perf_counter())
+
+    assert isinstance(outcome, Failure)
+
+
+async def test_interrupt_in_a_task_passes() -> None:
+    """The user's interrupt is not the message's: it ends the program."""
+
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    lane = make_lane([Async(None, fail)])
+    with pytest.raises(KeyboardInterrupt):
+        await task_turn(lane, CAPS, perf_counter())
+
+
+@both
+@pytest.mark.parametrize("encode", [None, bytes.upper], ids=["plain", "encoded"])
+@pytest.mark.parametrize("reply", ["text", 1, bytearray(b"x"), memoryview(b"x"), [b"x"], True, ()])
+async def test_reply_that_is_not_bytes_is_refused(
+    kind: Kind, turn: Turn, reply: object, encode: Callable[[bytes], bytes] | None
+) -> None:
+    """With or without an encoder, a HandlerError that names the message's class and the reply's."""
+    outcome = await turn(make_lane([kind(reply)], encode), CAPS, perf_counter())
+
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, HandlerError)
+    assert kind.__name__ in str(outcome.error)
+    assert f" {type(reply).__name__}" in str(outcome.error)
+    assert "allowed are bytes" in str(outcome.error)
+
+
+@both
+async def test_encoder_that_gives_no_bytes_is_refused(kind: Kind, turn: Turn) -> None:
+    """What goes onto the wire is bytes, whoever made it."""
+    lane = make_lane([kind(b"x")], encode=bytes.decode)  # type: ignore[arg-type]  # is what is tested
+    outcome = await turn(lane, CAPS, perf_counter())
+
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, HandlerError)
+    assert "str" in str(outcome.error)
+    assert replies(lane) == []
+
+
+@both
+async def test_encoder_that_raises_fails_the_message(kind: Kind, turn: Turn) -> None:
+    """A reply that can't be encoded is the message's failure."""
+
+    def encode(reply: bytes) -> bytes:
+        raise HandlerError("no frame can carry this")
+
+    outcome = await turn(make_lane([kind(b"x")], encode), CAPS, perf_counter())
+
+    assert isinstance(outcome, Failure)
+    assert str(outcome.error) == "no frame can carry this"
+
+
+@both
+async def test_what_is_no_message_fails(kind: Kind, turn: Turn) -> None:
+    """A handler that gives something else harms its own connection, and the counts stay right."""
+    lane = make_lane([kind(b"1"), "no message", kind(b"3")])
+    outcome = await turn(lane, CAPS, perf_counter())
+
+    assert isinstance(outcome, Failure)
+    assert outcome.message == "no message"
+    assert (lane.executed, lane.waiting, lane.tally.waiting) == (2, 1, 1)
+
+
+async def test_message_that_forgot_to_be_async_is_refused() -> None:
+    """A coroutine as a reply is no bytes."""
+
+    never_awaited = Async(b"x").execute()
+    outcome = thread_turn(make_lane([Sync(never_awaited)]), CAPS, perf_counter())
+    never_awaited.close()
+
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, HandlerError)
+    assert "coroutine" in str(outcome.error)
+
+
+async def test_cancelled_turn_has_taken_its_message() -> None:
+    """The message that ran is taken off; what waited behind it waits still."""
+
+    @define
+    class Sleep(Message):
+        async def execute(self) -> None:
+            await trio.sleep_forever()
+
+    lane = make_lane([Async(b"1"), Sleep(), Async(b"3")])
+    with trio.move_on_after(0.01) as scope:
+        await task_turn(lane, CAPS, perf_counter())
+
+    assert scope.cancelled_caught
+    assert replies(lane) == [b"1"]
+    assert (lane.waiting, lane.tally.waiting) == (1, 1)
+
+
+async def test_error_beside_a_cancel_is_the_messages_own() -> None:
+    """A child that fails while it is cancelled ends the turn as any error does."""
+
+    async def clumsy() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("in the cleanup")
+
+    @define
+    class Clumsy(Message):
+        async def execute(self) -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(clumsy)
+                await trio.sleep_forever()
+
+    with trio.move_on_after(0.01):
+        outcome = await task_turn(make_lane([Clumsy()]), CAPS, perf_counter())
+
+    assert isinstance(outcome, Failure)
+    assert isinstance(outcome.error, ExceptionGroup)
+
+
+def test_caps_have_no_upper_surprises() -> None:
+    """A turn without any bound in time is allowed by the function, if not by the settings."""
+    lane = make_lane(Sync(b"x") for _ in range(3))
+    assert thread_turn(lane, CAPS, inf) is EMPTY
