@@ -183,7 +183,7 @@ class Link:
         self._house = house
         self._wire = wire
         self._idle_looks = 0
-        self._last_seen = (0, 0)
+        self._last_seen = (0, 0, 0)
         self.connection: WireConnection = WireConnection(
             house.enter(self), wire, self, house.border, house.config.limits
         )
@@ -307,6 +307,8 @@ class Link:
                 if self.received - self._executed_mark >= most:
                     await self._until(lambda: not self.lane.messages)
                     self._executed_mark = self.received
+            elif self.connection.broken:  # sending has told it, and so taken it from reading
+                raise ConnectionLost("reset by the peer")
             elif data is not None:
                 break
         await self._admit(handler.eof())
@@ -352,8 +354,8 @@ class Link:
         Closing with unread input makes the kernel send a reset, which can overtake the last
         reply and destroy it.
         """
-        await self.connection.send_eof()
         self._lingering = True
+        await self.connection.send_eof()
         if self._reason is None or self._reason.cause is not Cause.EOF:
             with trio.move_on_after(self._house.config.timeouts.linger):
                 while self._wire.read(self._house.config.limits.read_bytes) != b"":
@@ -526,7 +528,7 @@ class Link:
         idle = self._house.config.timeouts.idle
         if not self._reading or idle is None:
             return None
-        seen = (self.received, self.connection.sent)
+        seen = (self.received, self.connection.sent, self.lane.executed)
         if seen != self._last_seen or self.lane.claimed or not self.connection.idle:
             self._last_seen, self._idle_looks = seen, 0
         self._idle_looks += 1

@@ -77,6 +77,7 @@ class WireConnection:
         "_wire",
         "_writing",
         "_written",
+        "broken",
         "encode",
         "id",
         "replies",
@@ -112,6 +113,8 @@ class WireConnection:
         self._flushing = False  # a flush is on its way to the Trio thread
         self._gated = False  # the lane waits for ungated()
         self._closed = False
+        self.broken: bool = False
+        """Whether sending found the connection lost."""
         self._room: trio.Event | None = None  # set when send() may go on
 
     @property
@@ -189,7 +192,7 @@ class WireConnection:
             try:
                 sent = self._wire.send_nowait(data)
             except ConnectionLost as lost:
-                self._closed = True
+                self._closed = self.broken = True
                 self._border.soon(partial(self._owner.write_lost, lost))
                 return False
             self.sent += sent

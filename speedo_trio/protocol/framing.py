@@ -340,12 +340,13 @@ class DelimiterFramer(_SplitFramer):
         ConfigError: a delimiter or limit that is not allowed.
     """
 
-    __slots__ = ()
+    __slots__ = ("_byte",)
 
     def __init__(self, delimiter: bytes, *, limit: int = DEFAULT_LIMIT) -> None:
         if not isinstance(delimiter, bytes) or not delimiter:
             raise ConfigError(f"delimiter is {delimiter!r}; it must be bytes, one or more")
         super().__init__(delimiter, delimiter, limit)
+        self._byte: int = delimiter[0] if len(delimiter) == 1 else -1  # quicker to look for
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """Take the next bytes of the stream and give the frames that they complete.
@@ -372,13 +373,16 @@ class DelimiterFramer(_SplitFramer):
             HandlerError: the payload is over the limit, or the delimiter would be found early.
         """
         frame = payload + self._delimiter
-        if frame.find(self._delimiter) != len(payload) or len(payload) > self._limit:
+        if len(payload) > self._limit:
+            raise self._over_limit(payload)
+        if self._byte in payload if self._byte >= 0 else self._is_found_early(payload, frame):
             raise self._unencodable(payload, frame)
         return frame
 
+    def _is_found_early(self, payload: bytes, frame: bytes) -> bool:
+        return frame.find(self._delimiter) != len(payload)
+
     def _unencodable(self, payload: bytes, frame: bytes) -> HandlerError:
-        if len(payload) > self._limit:
-            return self._over_limit(payload)
         early = frame.find(self._delimiter)
         return self._unframeable(
             f"with {self._delimiter!r} after its {len(payload)} bytes, that delimiter is first "

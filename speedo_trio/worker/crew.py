@@ -56,6 +56,10 @@ fro at every system call."""
 _SPARE_TASKS = 16
 """Worker tasks that are kept when there is nothing to do."""
 
+_FEW = 4
+"""Finished turns that a thread settles itself, without the Trio thread: at so few system calls,
+the way through the other thread would take longer."""
+
 _QUIET_ROUNDS = 25
 """Rounds without work after which the sentry sleeps until it is called."""
 
@@ -241,7 +245,11 @@ class Crew:
         ready, finished, config = self._ready, self._finished, self._config
         sent = perf_counter()
         while not self._stopped:
-            lane = ready.take() or ready.linger(config.linger)
+            lane = ready.take()
+            if lane is None:
+                if finished:
+                    self._border.soon(self._settle_finished)
+                lane = ready.linger(config.linger)
             if lane is None:
                 return
             stay.lane = lane
@@ -252,25 +260,25 @@ class Crew:
             self._pace += 0.2 * ((now - began) / max(1, lane.executed - before) - self._pace)
             stay.lane = None
             stay.since = inf
-            last = not ready.short if lane.executed - before <= SHORT else not (ready or finished)
-            if last:  # of its rank: the shortest way to the peer
-                self._settle(lane, outcome, ready.put_again)
-                continue
             finished.append((lane, outcome))
-            if not ready or now - sent > _TOGETHER_SECONDS:
+            rank_done = not ready.short if lane.executed - before <= SHORT else not ready
+            if rank_done and len(finished) <= _FEW:
+                self._settle_finished()  # the shortest way to the peer
+            elif rank_done or now - sent > _TOGETHER_SECONDS:
                 sent = now
                 self._border.soon(self._settle_finished)
 
     def _settle_finished(self) -> None:
-        """Settle the turns that threads have finished. On the Trio thread."""
-        finished = self._finished
+        """Settle the turns that threads have finished. From any thread."""
         again: list[Lane[Message]] = []
-        for _ in range(len(finished)):
-            self._settle(*finished.popleft(), again.append)
+        while self._finished:
+            try:
+                lane, outcome = self._finished.popleft()
+            except IndexError:  # another thread was quicker
+                break
+            self._settle(lane, outcome, again.append)
         for lane in again:  # all at once, or the first could have two turns before the second
             self._ready.put_again(lane)
-        if self._ready:
-            self._staff()
 
     # Both
 
@@ -287,7 +295,8 @@ class Crew:
             self._border.now(failed)
         elif lane.shut:
             lane.clear()
-            lane.release()
+            while lane.release():  # a put that was under way came after the first
+                lane.clear()
         elif not flushed and lane.outlet.gate():
             pass
         elif outcome is OTHER_KIND:

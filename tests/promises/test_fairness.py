@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import trio
+import trio.testing
 from attrs import evolve
 
 from speedo_trio import Connection, Message, Reply, Workers
@@ -238,6 +239,7 @@ async def test_a_turn_is_capped(
         await one.send(b"1\n" * 100)
         await other.send(b"2\n" * 100)
         await until(lambda: stage.server.stats().received == 6 + 2 * 200)
+        await trio.testing.wait_all_tasks_blocked()  # both lanes are ready
         go.set()
         blocker.free()
         await until(lambda: len(log) == 200)
