@@ -183,12 +183,13 @@ async def settled() -> None:
         await wait_all_tasks_blocked()
 
 
-async def all_of(client: trio.abc.ReceiveStream) -> bytes:
-    """What a peer receives until the server's end."""
+async def all_of(client: Client) -> bytes:
+    """What a peer receives until the server's end, which it answers with its own."""
     received = bytearray()
     with trio.fail_after(10):
         while data := await client.receive_some():
             received += data
+        await client.send_eof()
     return bytes(received)
 
 
@@ -1094,9 +1095,6 @@ class Idle(Handler):
                 yield SayAsync(None, partial(trio.sleep, 10 * (byte - ord("0"))))
 
 
-IDLE = Timeouts(idle=100.0, linger=0.0)
-
-
 async def end_of(served: Served) -> float:
     """Trio's time when the connection ended."""
     while served.server.connections:
@@ -1186,7 +1184,10 @@ async def serving_idle() -> AsyncIterator[Served]:
     """Serve in memory only, without the deadlines that a mock clock would jump to."""
     life: list[object] = []
     events: list[Event] = []
-    config = Config(timeouts=Timeouts(idle=100.0, linger=0.0, write=None))
+    config = Config(
+        timeouts=Timeouts(idle=100.0, linger=0.0, write=None),
+        workers=Workers(patience=5.0),  # else a jump would be no more than 0.002
+    )
     start = partial(
         serve, lambda connection: Idle(connection, life), config=config, observer=events.append
     )

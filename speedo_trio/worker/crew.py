@@ -125,6 +125,8 @@ class Crew:
         """Queue a claimed lane. On the Trio thread."""
         if lane.messages and getattr(lane.messages[0], "runs_async", False):
             self._to_tasks.send_nowait(lane)
+            if len(self._scopes) >= self._tasks:
+                self._add_tasks(1)
         else:
             self._to_foreman.send_nowait(lane)
 
@@ -330,5 +332,6 @@ class Crew:
                 lane_now.outlet.flush()
         if self._ready:
             self._staff()
-        self._add_tasks(self._for_tasks.statistics().current_buffer_used)
+        if len(self._scopes) >= self._tasks:  # all wait in a message
+            self._add_tasks(self._for_tasks.statistics().current_buffer_used)
         return bool(self._ready) or self.busy > 0

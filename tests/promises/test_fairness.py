@@ -248,6 +248,46 @@ async def test_a_turn_is_capped(
         assert max(turns[:-1]) <= most
 
 
+@pytest.mark.parametrize("tasks", [False, True], ids=["threads", "tasks"])
+async def test_a_turn_ends_in_time_when_messages_become_slow(*, tasks: bool) -> None:
+    """However quick a lane's first messages were, its turn's time is up in a slow one."""
+    log: list[bytes] = []
+    blocker, go = Blocker(), trio.Event()
+
+    def script(connection: Connection, line: bytes) -> Message:
+        def execute() -> Reply:
+            log.append(line)
+            if line == b"slow":
+                busy_for(0.01)
+            return None
+
+        async def execute_async() -> Reply:
+            return execute()
+
+        async def wait() -> None:
+            await go.wait()
+
+        if line == b"first":
+            return Await(wait) if tasks else Run(blocker)
+        return Await(execute_async) if tasks else Run(execute)
+
+    config = evolve(QUICK, workers=Workers(count=1, tasks=1))
+    async with serving(script, config=config) as stage:
+        first, changing, quick = await stage.peers_of(3)
+        await first.send(b"first\n")
+        await changing.send(b"quick\n" * 100 + b"slow\n" * 40)
+        await until(lambda: stage.server.stats().received == 6 + 600 + 200)
+        await trio.testing.wait_all_tasks_blocked()  # the lane is ready
+        await quick.send(b"other\n" * 140)
+        await until(lambda: stage.server.stats().received == 6 + 600 + 200 + 840)
+        await trio.testing.wait_all_tasks_blocked()
+        go.set()
+        blocker.free()
+        await until(lambda: len(log) == 280)
+
+        assert log[: log.index(b"other")].count(b"slow") <= 1
+
+
 async def ping(peer: Peer, times: int) -> list[float]:
     """Ask for a line so often; how long each answer took, the shortest first."""
     taken = []

@@ -180,6 +180,27 @@ async def test_what_a_message_writes_keeps_its_place(workers: int) -> None:
             assert expected == await peer.lines(3)
 
 
+async def test_what_is_pushed_leaves_after_earlier_replies() -> None:
+    """Also when these wait behind a slow reader, in several pieces."""
+    huge = b"." * 20_000_000
+
+    class Unlimited(Scripted):
+        limit = 2**30
+
+    def script(connection: Connection, line: bytes) -> Message:
+        return Run(lambda: huge if line == b"huge" else line)
+
+    config = evolve(QUICK, limits=Limits(unsent_high=2**30, unsent_bytes=2**30))
+    async with serving(script, kind=Unlimited, config=config) as stage:
+        peer = await stage.peer(receive_buffer=4096)
+        await peer.send(b"huge\nreply\n")
+        await until(lambda: stage.server.stats().executed == 2)
+        assert stage.connection(1).write(b"pushed\n")
+        await peer.send(b"late reply\n")
+
+        assert [huge, b"reply", b"pushed", b"late reply"] == await peer.lines(4)
+
+
 async def test_writes_of_the_application_keep_their_order() -> None:
     """What one task or thread writes leaves in the order of its calls."""
     async with serving() as stage:
