@@ -16,7 +16,7 @@ import trio
 
 from speedo_trio.cli.output import complain, say
 from speedo_trio.errors import BindError
-from speedo_trio.events import DrainStarted, Drained, Listening, counted, log_event
+from speedo_trio.events import Drained, DrainStarted, Listening, counted, log_event
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:

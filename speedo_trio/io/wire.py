@@ -12,15 +12,17 @@ import array
 import fcntl
 import socket
 import termios
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import trio
 
 from speedo_trio.errors import ConnectionLost
 from speedo_trio.events import Address
+from speedo_trio.isolation import own_error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterator
 
 Data: TypeAlias = bytes | memoryview
 
@@ -159,10 +161,8 @@ class StreamWire:
 
     async def readable(self) -> None:
         if not self._read:
-            try:
+            with _losses():
                 self._read = bytes(await self._stream.receive_some(self._size))
-            except Exception as error:  # see the class
-                raise ConnectionLost(_text(error)) from error
             self._ended = not self._read
 
     def read(self, size: int) -> bytes | None:
@@ -177,24 +177,29 @@ class StreamWire:
 
     async def push(self, data: Data) -> int:
         data = data[:_PUSH_BYTES]
-        try:
+        with _losses():
             await self._stream.send_all(data)
-        except Exception as error:
-            raise ConnectionLost(_text(error)) from error
         return len(data)
 
     async def send_eof(self) -> None:
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
-            try:
+            with _losses():
                 await self._stream.send_eof()
-            except Exception as error:
-                raise ConnectionLost(_text(error)) from error
 
     async def close(self) -> None:
-        try:
+        with _losses():
             await trio.aclose_forcefully(self._stream)
-        except Exception as error:
-            raise ConnectionLost(_text(error)) from error
+
+
+@contextmanager
+def _losses() -> Iterator[None]:
+    """Whatever the application's stream raises is the loss of its connection."""
+    try:
+        yield
+    except BaseException as error:
+        if own_error(error) is None:
+            raise
+        raise ConnectionLost(str(error.__cause__ or error) or type(error).__name__) from error
 
 
 def address_of(name: object) -> Address:
@@ -202,7 +207,3 @@ def address_of(name: object) -> Address:
     if isinstance(name, tuple):
         return Address("tcp", host=name[0].partition("%")[0], port=name[1])
     return Address("unix", path=name.decode() if isinstance(name, bytes) else str(name))
-
-
-def _text(error: Exception) -> str:
-    return str(error.__cause__ or error) or type(error).__name__

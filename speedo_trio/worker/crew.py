@@ -87,7 +87,8 @@ class Crew:
         self._finished: deque[tuple[Lane[Message], Outcome | Failure]] = deque()
         self._limiter = trio.CapacityLimiter(config.count)
         self._stays: set[_Stay] = set()
-        self._scopes: dict[Lane[Message], trio.CancelScope] = {}
+        self._running: dict[Lane[Message], tuple[trio.CancelScope, float]] = {}
+        # the turns that go on in tasks: what cancels them, and when they began
         self._tasks = 0
         self._pace = 0.0  # seconds a message, of late
         self._bell: trio.Event | None = None  # rings when the sentry sleeps and is needed
@@ -107,7 +108,7 @@ class Crew:
     @property
     def busy(self) -> int:
         """Turns that go on."""
-        return sum(stay.lane is not None for stay in self._stays) + len(self._scopes)
+        return self.busy_threads + len(self._running)
 
     @property
     def busy_threads(self) -> int:
@@ -125,7 +126,7 @@ class Crew:
         """Queue a claimed lane. On the Trio thread."""
         if lane.messages and getattr(lane.messages[0], "runs_async", False):
             self._to_tasks.send_nowait(lane)
-            if len(self._scopes) >= self._tasks:
+            if len(self._running) >= self._tasks:
                 self._add_tasks(1)
         else:
             self._to_foreman.send_nowait(lane)
@@ -141,12 +142,12 @@ class Crew:
 
     def runs_task(self, lane: Lane[Message]) -> bool:
         """Whether an async message of the lane is running."""
-        return lane in self._scopes
+        return lane in self._running
 
     def cancel(self, lane: Lane[Message]) -> None:
         """Cancel the lane's async message, if one is running."""
-        if scope := self._scopes.get(lane):
-            scope.cancel()
+        if turn := self._running.get(lane):
+            turn[0].cancel()
 
     def stop(self) -> None:
         """Let threads that linger go, and no thread begin another turn."""
@@ -176,7 +177,7 @@ class Crew:
         config, now = self._config, perf_counter()
         end = now + _BURST_SECONDS
         while True:
-            self._scopes[lane] = scope
+            self._running[lane] = (scope, now)
             outcome: Outcome | Failure = EMPTY
             self.attend()
             try:
@@ -187,7 +188,7 @@ class Crew:
                 lane.dropped += 1
                 raise
             finally:
-                del self._scopes[lane]
+                del self._running[lane]
                 self._settle(lane, outcome, self.dispatch)
             now = perf_counter()
             if now >= end or lane.shut:  # a shut lane may have cancelled the scope
@@ -254,6 +255,8 @@ class Crew:
                 lane = ready.linger(config.linger)
             if lane is None:
                 return
+            if self._bell is not None and len(lane.messages) > 1:
+                self._border.soon(self.attend)
             stay.lane = lane
             stay.since = began = perf_counter()
             before = lane.executed
@@ -303,7 +306,7 @@ class Crew:
             pass
         elif outcome is OTHER_KIND:
             self._border.now(partial(self.dispatch, lane))
-        elif outcome is MORE or lane.release():
+        elif (outcome is MORE and lane.messages) or lane.release():
             again(lane)
         if lane.watched:
             self._border.now(lane.owner.progressed)
@@ -321,17 +324,22 @@ class Crew:
                 quiet = 0 if self._look() else quiet + 1
 
     def _look(self) -> bool:
-        """Help those who wait behind a message that takes long; whether anything is going on."""
-        for lane in tuple(self._scopes):
-            lane.outlet.flush()
-        self._settle_finished()
+        """Help those who wait behind a message that takes long; whether to look again soon.
+
+        A turn that has been late once is not looked at for its own sake: its replies so far are
+        sent, and it ends with the message that it is in.
+        """
         late = perf_counter() - self._config.patience
-        for stay in self._stays:
-            lane_now = stay.lane
-            if stay.since < late and lane_now is not None:
-                lane_now.outlet.flush()
+        waiting = self._for_tasks.statistics().current_buffer_used
+        if waiting and len(self._running) >= self._tasks:  # all of them are in a message
+            self._add_tasks(waiting)
+        self._settle_finished()
         if self._ready:
             self._staff()
-        if len(self._scopes) >= self._tasks:  # all wait in a message
-            self._add_tasks(self._for_tasks.statistics().current_buffer_used)
-        return bool(self._ready) or self.busy > 0
+        turns = [(lane, began) for lane, (_, began) in self._running.items()]
+        turns += [(stay.lane, stay.since) for stay in self._stays if stay.lane is not None]
+        for lane, began in turns:
+            if began < late:
+                lane.halt = True
+                lane.outlet.flush()
+        return bool(waiting or self._ready) or any(began >= late for _, began in turns)

@@ -41,7 +41,8 @@ _QUICK = 20e-6
 """Seconds: messages below this on average are quick."""
 
 _QUICK_RUN = 16
-"""Quick messages between two looks at the clock: a third of a millisecond at most."""
+"""Quick messages between two looks at the clock: a third of a millisecond at most. When they
+become slow meanwhile, the crew's sentry sees it and halts the lane."""
 
 
 @frozen
@@ -101,8 +102,7 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
     """
     outlet = lane.outlet
     append, encode = outlet.replies.append, outlet.encode
-    left = look = caps.turn_messages
-    room = caps.turn_bytes
+    left, room = caps.turn_messages, caps.turn_bytes
     end = began + caps.turn_seconds
     outcome: Outcome | Failure = EMPTY
     try:
@@ -129,12 +129,9 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
                     raise
                 outcome = Failure(message, own)
                 break
-            if left <= look or room <= 0 or lane.halt:
-                now = perf_counter()
-                if now >= end or left <= 0 or room <= 0 or lane.halt:
-                    outcome = MORE
-                    break
-                look = _next_look(left, now - began, caps)
+            if left <= 0 or room <= 0 or lane.halt or perf_counter() >= end:
+                outcome = MORE
+                break
     finally:
         lane.done(caps.turn_messages - left)
     return outcome

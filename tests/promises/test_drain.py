@@ -575,6 +575,24 @@ async def test_what_an_abandoned_thread_does_late_harms_nobody(late: str, blocke
             assert await peer.line() == b"line"
 
 
+def test_a_connection_outlives_its_run() -> None:
+    """What a foreign thread does with a connection when Trio itself is gone is in vain, no more."""
+    kept: list[Connection] = []
+
+    async def run() -> None:
+        async with serving() as stage:
+            await stage.peer()
+            kept.extend(stage.server.connections)
+            await stage.server.drain(0.05, 0)
+
+    trio.run(run)
+    (connection,) = kept
+
+    assert not connection.write(b"too late")
+    connection.close()
+    connection.abort()
+
+
 async def test_a_drain_with_nobody_there() -> None:
     """It ends at once, with a clean report, and says so to the observer."""
     async with serving() as stage:

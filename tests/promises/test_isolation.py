@@ -534,7 +534,7 @@ class Broken(trio.abc.Stream):
             raise AssertionError
 
 
-@pytest.mark.parametrize("kind", ["Exception", "group"])
+@pytest.mark.parametrize("kind", ERRORS)
 @pytest.mark.parametrize("place", ["receive_some", "send_all", "aclose"])
 async def test_a_stream_of_the_application_that_raises(place: str, kind: str) -> None:
     """Whatever a stream raises ends its connection only."""
@@ -543,6 +543,52 @@ async def test_a_stream_of_the_application_that_raises(place: str, kind: str) ->
 
         assert len(stage.record.endings) == 1
         await stage.works()
+
+
+async def test_the_hard_stop_is_no_error_of_a_message() -> None:
+    """Messages that are cancelled, each with a nursery full of tasks, have not failed."""
+    inside = 0
+
+    async def execute() -> bytes:
+        nonlocal inside
+        inside += 1
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(trio.sleep_forever)
+        raise AssertionError
+
+    async with serving(lambda *_: Await(execute)) as stage:
+        for peer in await stage.peers_of(3):
+            await peer.send(b"go\n")
+        await until(lambda: inside == 3)
+        stage.scope.cancel()
+        await stage.stopped.wait()
+
+        assert stage.record.failures == []
+        assert stage.record.causes == [Cause.STOPPED] * 3
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_an_interrupt_is_nobodys_error(*, grouped: bool) -> None:
+    """Ctrl-C, which Python may raise in whatever runs, ends the server and not a connection."""
+
+    def interrupt() -> BaseException:
+        if grouped:
+            return BaseExceptionGroup("", [KeyboardInterrupt(), ValueError()])
+        return KeyboardInterrupt()
+
+    async def execute() -> bytes:
+        raise interrupt()
+
+    async def run() -> None:
+        async with serving(lambda *_: Await(execute)) as stage:
+            peer = await stage.peer()
+            await peer.send(b"go\n")
+            await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await run()
+    assert raised.value.subgroup(KeyboardInterrupt) is not None
 
 
 async def test_the_servers_own_errors_surface(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -313,6 +313,25 @@ async def test_a_peer_that_takes_little_is_left_alone() -> None:
         assert stage.record.endings == []
 
 
+async def test_a_stream_that_takes_little_is_left_alone() -> None:
+    """The same over a stream of the application, whose `send_all` tells nothing in between."""
+
+    class Unlimited(Scripted):
+        limit = 2**30
+
+    def script(connection: Connection, line: bytes) -> Message:
+        return Run(lambda: bytes(2_000_000))
+
+    async with serving(script, kind=Unlimited, config=SLOW) as stage:
+        client, stream = trio.testing.lockstep_stream_pair()
+        stage.nursery.start_soon(stage.server.serve_stream, stream)
+        await client.send_all(b"line\n")
+        for _ in range(10):
+            await trio.sleep(0.1)
+            assert await client.receive_some(100_000)
+        assert stage.record.endings == []
+
+
 async def test_too_much_is_written() -> None:
     """OVERFLOW."""
     config = evolve(QUICK, limits=Limits(unsent_bytes=1000))

@@ -192,7 +192,7 @@ async def test_what_is_pushed_leaves_after_earlier_replies() -> None:
 
     config = evolve(QUICK, limits=Limits(unsent_high=2**30, unsent_bytes=2**30))
     async with serving(script, kind=Unlimited, config=config) as stage:
-        peer = await stage.peer(receive_buffer=4096)
+        peer = await stage.peer()
         await peer.send(b"huge\nreply\n")
         await until(lambda: stage.server.stats().executed == 2)
         assert stage.connection(1).write(b"pushed\n")

@@ -184,6 +184,21 @@ async def test_async_messages_run_in_a_task() -> None:
         assert house.crew.threads == 0
 
 
+@pytest.mark.parametrize(
+    "caps", [{"turn_seconds": 0}, {"turn_bytes": 1}, {"turn_messages": 1}], ids=str
+)
+async def test_long_async_message_needs_no_thread(caps: dict[str, Any]) -> None:
+    """A lane whose last message reached a cap has nothing more to do, and nobody is woken for it."""
+    async with working(**caps) as house:
+        peer = house.peer()
+        peer.put(SayAsync(b"x"))
+        await eventually(lambda: peer.done)
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert peer.sent == [b"x"]
+        assert house.crew.threads == 0
+
+
 async def test_kinds_mix_in_order() -> None:
     """A lane goes from threads to tasks and back, and its replies keep their order."""
     async with working() as house:
