@@ -120,7 +120,7 @@ def test_for_ever_is_none_where_it_is_allowed(row: Seconds) -> None:
 
 def test_refused_times_offer_none() -> None:
     """Where None is allowed, the text says so."""
-    with pytest.raises(ConfigError, match="or none$"):
+    with pytest.raises(ConfigError, match=r"or none$"):
         Timeouts(idle=-1)
 
 
@@ -148,7 +148,8 @@ def test_sections(name: str, kind: type[Any]) -> None:
     other: Any = Workers() if kind is Limits else Limits()
 
     assert getattr(Config(**{name: section}), name) is section
-    for value in ({}, None, kind, other):
+    values: list[Any] = [{}, None, kind, other]
+    for value in values:
         with pytest.raises(ConfigError, match=f"^{name} is .*; allowed is a {kind.__name__}$"):
             Config(**{name: value})
 

@@ -147,7 +147,7 @@ LOOPBACK = "tcp://127.0.0.1:0"
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait for what threads and sockets bring about."""
     with trio.fail_after(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # threads ring no bell here
             await trio.sleep(0.001)
 
 
@@ -188,6 +188,11 @@ def refuses(address: Address) -> bool:
     except ConnectionRefusedError:
         return True
     return False
+
+
+def names_in(folder: Path) -> list[str]:
+    """What is there."""
+    return [path.name for path in folder.iterdir()]
 
 
 # Where it listens
@@ -254,7 +259,7 @@ async def test_bind_that_cannot_be_parsed(text: str, tmp_path: Path) -> None:
     with pytest.raises(BindError):
         await serve(Bytes, f"unix:{tmp_path}/s", text)  # type: ignore[arg-type]  # never called
 
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
 async def test_bind_that_cannot_be_opened_leaves_nothing(tmp_path: Path) -> None:
@@ -265,7 +270,7 @@ async def test_bind_that_cannot_be_opened_leaves_nothing(tmp_path: Path) -> None
         await serve(Bytes, f"tcp://127.0.0.1:{port}", f"unix:{tmp_path}/s", FOREIGN)  # type: ignore[arg-type]  # as above
 
     assert refuses(Address("tcp", "127.0.0.1", port))
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
 async def test_bind_error_comes_out_of_start_as_it_is() -> None:
@@ -411,7 +416,7 @@ async def test_paused_server_refuses_nobody(*, paused_first: bool) -> None:
         assert await client.receive_some(1) == b"y"
 
 
-# serve_stream()
+# Any stream
 
 
 async def test_serve_stream_returns_when_the_connection_has_ended() -> None:
@@ -695,7 +700,10 @@ async def test_drain_reports(gate: Gate) -> None:
         served.nursery.start_soon(drain)
         await settled()
         assert served.server.stats().draining
-        assert served.events[-1] == DrainStarted(connections=1, grace=pytest.approx(10, abs=0.1))
+        started = served.events[-1]
+        assert isinstance(started, DrainStarted)
+        assert started.connections == 1
+        assert 9 < started.grace <= 10
         gate.open()
         assert await end_of(client) == b"Hxyz"
         await client.aclose()
@@ -705,7 +713,7 @@ async def test_drain_reports(gate: Gate) -> None:
         assert report.clean
         assert (report.connections, report.executed) == (1, 4)
         assert 0 < report.seconds < 5
-        assert served.events[-1] == Drained(report=report)
+        assert served.events[2:] == [Drained(report=report)]
         assert served.reasons == [CloseReason(Cause.DRAINED)]
 
 
@@ -719,7 +727,7 @@ async def test_drain_stops_listening_at_once(gate: Gate, tmp_path: Path) -> None
         await settled()
 
         assert refuses(served.server.addresses[0])
-        assert list(tmp_path.iterdir()) == []
+        assert names_in(tmp_path) == []
 
 
 async def test_drain_takes_a_paused_server_too() -> None:
@@ -901,7 +909,7 @@ async def test_cancelled_serve_stops_hard(gate: Gate, tmp_path: Path) -> None:
         assert trio.current_time() - begun < 0.5
         assert served.reasons == [CloseReason(Cause.STOPPED)] * 3
         assert refuses(address)
-        assert list(tmp_path.iterdir()) == []
+        assert names_in(tmp_path) == []
         for client in clients:
             await end_of(client)
         with pytest.raises(ServerClosed):
@@ -933,17 +941,17 @@ async def test_drain_of_a_server_that_is_stopped(gate: Gate) -> None:
 
 async def test_failure_of_the_application_stops_the_server() -> None:
     """One nursery owns both, so nothing is left behind."""
-    served = Served()
-    with pytest.RaisesGroup(
-        pytest.RaisesGroup(ZeroDivisionError), flatten_subgroups=False
-    ) as group:
-        async with trio.open_nursery() as nursery, trio.open_nursery() as inner:
-            server: Server = await inner.start(serve, partial(Bytes, served=served), LOOPBACK)
-            nursery.start_soon(trio.sleep, 0)
+    servers: list[Server] = []
+
+    async def fail() -> None:
+        async with trio.open_nursery() as nursery:
+            servers.append(await nursery.start(serve, partial(Bytes, served=Served()), LOOPBACK))
             1 // 0  # noqa: B018  # is what is tested
 
-    assert group.value is not None
-    assert refuses(server.addresses[0])
+    with trio.fail_after(5), pytest.RaisesGroup(ZeroDivisionError):
+        await fail()
+
+    assert refuses(servers[0].addresses[0])
 
 
 async def test_settings_are_validated_before_the_server_starts() -> None:

@@ -1,4 +1,4 @@
-"""The border: calls from any thread arrive on the Trio thread, in order, and break nothing there."""
+"""The border: calls of any thread arrive on the Trio thread, in order, and break nothing there."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ async def test_call_that_asks_for_a_call_lets_others_run() -> None:
 
     again()
     with trio.fail_after(5):
-        await trio.sleep(0)
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
     seen.set()
 
 

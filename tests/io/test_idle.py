@@ -140,7 +140,7 @@ async def test_look_may_discard_another(watch: IdleWatch, autojump_clock: MockCl
 async def test_look_may_add_another(watch: IdleWatch, autojump_clock: MockClock) -> None:
     """It is looked at a period later."""
     other = Idler()
-    first = Idler(lambda _: watch.add(other))  # type: ignore[func-returns-value]  # None
+    first = Idler(lambda _: watch.add(other))
     watch.add(first)
     await trio.sleep(25)
 

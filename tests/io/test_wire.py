@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,9 +104,13 @@ async def test_socket_read(pair: tuple[SocketWire, socket.socket]) -> None:
 async def test_socket_readable_waits(pair: tuple[SocketWire, socket.socket]) -> None:
     """Until there are bytes, or the end."""
     wire, peer = pair
+
+    async def wait() -> None:
+        await wire.readable()
+
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: wire.readable())
+            nursery.start_soon(wait)
             await trio.testing.wait_all_tasks_blocked()
             peer.send(b"x")
         await wire.readable()
@@ -182,16 +187,18 @@ async def test_reset_socket_is_lost(step: str, tcp_pair: tuple[SocketWire, socke
     """A reset is a ConnectionLost with the system's error as its cause and text."""
     wire, peer = tcp_pair
     reset(peer)
-    with trio.fail_after(5), pytest.raises(ConnectionLost) as lost:
+
+    async def read() -> None:
+        wire.read(10)
+
+    async def send_nowait() -> None:
+        wire.send_nowait(b"x")
+
+    steps = {"read": read, "send_nowait": send_nowait, "push": partial(wire.push, b"x")}
+    with trio.fail_after(5):
         await wire.readable()
-        if step == "read":
-            wire.read(10)
-        elif step == "send_nowait":
-            wire.send_nowait(b"x")
-            wire.send_nowait(b"x")
-        else:
-            await wire.push(b"x")
-            await wire.push(b"x")
+        with pytest.raises(ConnectionLost) as lost:
+            await steps[step]()
 
     assert isinstance(lost.value.__cause__, OSError)
     assert str(lost.value) == str(lost.value.__cause__)
@@ -417,7 +424,7 @@ async def test_broken_stream_is_lost() -> None:
 async def test_loss_without_a_text_has_the_errors_name() -> None:
     """A report is never empty."""
     wire = StreamWire(OneWay(trio.ClosedResourceError()), 5)
-    with pytest.raises(ConnectionLost, match="^ClosedResourceError$"):
+    with pytest.raises(ConnectionLost, match=r"^ClosedResourceError$"):
         await wire.readable()
 
 
@@ -441,7 +448,7 @@ class TwoWays(OneWay, trio.abc.HalfCloseableStream):
 @pytest.mark.parametrize("error", [trio.BrokenResourceError("gone"), OSError("gone")])
 async def test_stream_send_eof_to_a_peer_that_is_gone(error: Exception) -> None:
     """Is a loss as well."""
-    with pytest.raises(ConnectionLost, match="^gone$"):
+    with pytest.raises(ConnectionLost, match=r"^gone$"):
         await StreamWire(TwoWays(error), 5).send_eof()
 
 

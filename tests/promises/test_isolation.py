@@ -421,12 +421,14 @@ async def test_a_message_may_say_that_the_peer_erred(*, tasks: bool) -> None:
 
 async def test_a_generators_error_waits_for_the_messages_before_it(blocker: Blocker) -> None:
     """When reading ends while a generator has more to give, its error costs no reply either."""
+    last = Blocker()
 
     class Lazy(Scripted):
         def handle(self, data: bytes) -> Iterator[Message]:
             yield Run(self.close_and_block)
             for number in range(5):
                 yield echo(self.connection, b"%d" % number)
+            yield Run(last)
             raise ProtocolError("no more")
 
         def close_and_block(self) -> bytes:
@@ -439,9 +441,31 @@ async def test_a_generators_error_waits_for_the_messages_before_it(blocker: Bloc
         await peer.send(b"go")
         await blocker.reached()
         blocker.free()
-
-        assert await peer.rest() == b"free\n0\n1\n2\n3\n4\n"
         await until(lambda: len(stage.record.failures) == 1)
+        await last.reached()
+        last.free()
+
+        assert await peer.rest() == b"free\n0\n1\n2\n3\n4\nfree\n"
+
+
+async def test_two_errors_of_one_connection_are_one_failure(blocker: Blocker) -> None:
+    """A message fails after the peer has broken the protocol: that was told already."""
+
+    class Short(Scripted):
+        limit = 10
+
+    def script(connection: Connection, line: bytes) -> Message:
+        return Run(lambda: blocker() + _fail())
+
+    async with serving(script, kind=Short) as stage:
+        peer = await stage.peer()
+        await peer.send(b"bad\n" + bytes(11))
+        await blocker.reached()
+        await until(lambda: stage.record.failures != [])
+        blocker.free()
+        await until(lambda: stage.record.endings != [])
+
+        assert len(stage.record.failures) == len(stage.record.endings) == 1
 
 
 @pytest.mark.parametrize("last", [ValueError, KeyError, Odd])

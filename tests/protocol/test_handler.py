@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from speedo_trio.events import Cause, CloseReason
@@ -29,6 +31,15 @@ def test_handler_keeps_its_connection() -> None:
     assert Silent(connection).connection is connection
 
 
+class Quiet(Silent):
+    """Has a factory of its own."""
+
+    @classmethod
+    def made_for(cls, connection: Connection) -> Quiet:
+        """Make it."""
+        return cls(connection)
+
+
 def test_defaults_do_nothing() -> None:
     """No greeting, no goodbye, no encoding; an error ends the connection."""
     handler = Silent(FakeConnection())
@@ -53,7 +64,7 @@ def test_handler_must_handle() -> None:
 
 def test_class_is_its_own_factory() -> None:
     """As is any callable that takes a connection."""
-    factories: list[ProtocolHandlerFactory] = [Silent, lambda connection: Silent(connection)]
+    factories: list[ProtocolHandlerFactory] = [Silent, partial(Silent), Quiet.made_for]
     for factory in factories:
         connection: Connection = FakeConnection()
 

@@ -192,7 +192,7 @@ class Lanes(RuleBasedStateMachine):
 
 def test_lanes_in_any_order_of_calls() -> None:
     """Put, claim, turn, release, clear and shut_down, in any order, do what the model says."""
-    run_state_machine_as_test(Lanes, settings=settings(max_examples=60, stateful_step_count=40))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Lanes, settings=settings(max_examples=60, stateful_step_count=40))
 
 
 def test_new_lane_is_empty() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -92,8 +92,12 @@ def scripted(
     return type(
         "Scripted",
         (kind,),
-        {"script": staticmethod(script), "encode": encode and staticmethod(encode)},
+        {"script": staticmethod(script), "encode": encode and _static(encode)},
     )
+
+
+def _static(encode: Callable[[bytes], bytes]) -> Any:
+    return staticmethod(encode)
 
 
 class Forgiving(Script):
@@ -176,7 +180,7 @@ def test_driver_opens_the_handler() -> None:
     """Once, and executes what it gives."""
 
     class Greeter(Script):
-        def opened(self) -> Iterable[Message] | None:
+        def opened(self) -> Iterator[Message]:
             super().opened()
             yield Say(b"hello")
             yield Say(b" there")
@@ -396,7 +400,7 @@ def test_message_that_waits_says_what_to_use_instead() -> None:
 class NeverReady:
     """Something to await."""
 
-    def __await__(self) -> Iterator[None]:
+    def __await__(self) -> Generator[None]:
         yield
 
 

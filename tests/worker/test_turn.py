@@ -294,17 +294,17 @@ async def test_encoder_that_raises_fails_the_message(kind: Kind, turn: Turn) -> 
 @both
 async def test_what_is_no_message_fails(kind: Kind, turn: Turn) -> None:
     """A handler that gives something else harms its own connection, and the counts stay right."""
-    lane = make_lane([kind(b"1"), "no message", kind(b"3")])
+    given: Any = "no message"
+    lane = make_lane([kind(b"1"), given, kind(b"3")])
     outcome = await turn(lane, CAPS, perf_counter())
 
     assert isinstance(outcome, Failure)
-    assert outcome.message == "no message"
+    assert outcome.message is given
     assert (lane.executed, lane.waiting, lane.tally.waiting) == (2, 1, 1)
 
 
 async def test_message_that_forgot_to_be_async_is_refused() -> None:
     """A coroutine as a reply is no bytes."""
-
     never_awaited = Async(b"x").execute()
     outcome = thread_turn(make_lane([Sync(never_awaited)]), CAPS, perf_counter())
     never_awaited.close()
