@@ -302,7 +302,7 @@ class Link:
             data = read(size)
             if data:
                 self.received += len(data)
-                if self._take(handle(data)):
+                if self._take(handle(data)):  # not _admit: a coroutine less for every read
                     await self._admit_pending()
                 if self.received - self._executed_mark >= most:
                     await self._until(lambda: not self.lane.messages)

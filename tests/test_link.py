@@ -18,7 +18,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConnectionClosed, ConnectionLost, HandlerError, ProtocolError
-from speedo_trio.events import Cause, CloseReason, ConnectionFailed, Event
+from speedo_trio.events import Cause, CloseReason, ConnectionFailed, DrainReport, Event
+from speedo_trio.io.wire import SocketWire
 from speedo_trio.protocol.handler import (
     Connection,
     ProtocolHandler,
@@ -666,6 +667,60 @@ async def test_pending_messages_before_an_error_are_executed(how: str, gate: Gat
         assert await exactly(client, 10) == b"0123456789"
 
 
+async def test_message_that_raises_after_the_end(gate: Gate) -> None:
+    """The handler is not asked any more, and nothing is reported."""
+
+    def fail() -> None:
+        gate.hold()
+        raise ValueError("too late")
+
+    class Slow(Handler):
+        def handle(self, data: bytes) -> Messages:
+            return [Say(b"x", fail), Say(b"y")]
+
+        def failed(self, message: Message, error: BaseException) -> bytes:
+            raise AssertionError
+
+    async with serving(Slow) as served:
+        client = served.connect()
+        await client.send_all(b"x")
+        await gate.arrival()
+        served.server.connections[0].abort()
+        assert await all_of(client) == b""
+        gate.open()
+
+        assert await served.ended() == CloseReason(Cause.ABORTED)
+        assert served.failures == []
+
+
+@pytest.mark.parametrize("where", ["opened", "handle", "failed", "closed", "message"])
+async def test_interrupt_ends_the_program(where: str) -> None:
+    """Control-C is the user's; no handler or message takes the blame for it."""
+
+    def interrupt(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    async def interrupt_async() -> None:
+        raise KeyboardInterrupt
+
+    class Interrupted(Handler):
+        def handle(self, data: bytes) -> Messages:
+            return [Say(1) if where == "failed" else SayAsync(b"x", interrupt_async)]
+
+    kind = Interrupted if where == "message" else type("Any", (Interrupted,), {where: interrupt})
+
+    async def serve_one() -> None:
+        async with serving(kind) as served:
+            client = served.connect()
+            await client.send_all(b"x")
+            await client.send_eof()
+            await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as group:
+        await serve_one()
+    assert group.value.subgroup(KeyboardInterrupt) is not None
+
+
 # The ends
 
 
@@ -846,6 +901,64 @@ async def test_reset_peer_is_lost() -> None:
         assert reason.cause is Cause.LOST
         assert isinstance(reason.error, ConnectionLost)
         assert served.failures == []
+
+
+async def test_reset_that_sending_was_told_of() -> None:
+    """The system tells of a reset once, and not as an end of what can be read."""
+    clients: list[trio.SocketStream] = []
+
+    class Unlucky(Handler):
+        def handle(self, data: bytes) -> Messages:
+            reset(clients[0])
+            self.connection.write(bytes(100_000))
+            return None
+
+    async with serving(Unlucky) as served:
+        clients.append(await served.connect_tcp())
+        await clients[0].send_all(b"x")
+
+        assert (await served.ended()).cause is Cause.LOST
+        assert served.failures == []
+
+
+async def test_reset_that_only_sending_can_notice() -> None:
+    """Nobody reads any more, and still the connection ends as lost."""
+    clients: list[trio.SocketStream] = []
+
+    async def reset_it() -> None:
+        reset(clients[0])
+
+    class Unlucky(Handler):
+        def handle(self, data: bytes) -> Messages:
+            self.connection.close()
+            return [SayAsync(b"x", reset_it)]
+
+    async with serving(Unlucky) as served:
+        clients.append(await served.connect_tcp())
+        await clients[0].send_all(b"x")
+
+        assert (await served.ended()).cause is Cause.LOST
+        assert served.failures == []
+
+
+async def test_wire_that_has_nothing_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket may be called readable and then have nothing (select(2), BUGS)."""
+    read, times = SocketWire.read, 0
+
+    def sometimes(self: SocketWire, size: int) -> bytes | None:
+        nonlocal times
+        times += 1
+        return None if times % 2 else read(self, size)
+
+    monkeypatch.setattr(SocketWire, "read", sometimes)
+    async with serving() as served:
+        client = await served.connect_tcp()
+        await client.send_all(b"abc")
+        assert await exactly(client, 3) == b"abc"
+        await client.send_eof()
+        assert await all_of(client) == b""
+
+        assert await served.ended() == CloseReason(Cause.EOF)
 
 
 async def test_half_closed_peer_gets_its_replies(gate: Gate) -> None:
@@ -1086,6 +1199,103 @@ async def test_error_in_draining(*, late: bool) -> None:
         assert len(served.failures) == 1
 
 
+async def test_drain_reads_no_more_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the wire has can't always be known exactly."""
+    unread = SocketWire.unread
+    monkeypatch.setattr(SocketWire, "unread", lambda self: unread(self) + 100)
+    async with serving() as served:
+        client = await served.connect_tcp()
+        await client.send_all(b"abc")
+        assert await exactly(client, 3) == b"abc"
+        served.nursery.start_soon(served.server.drain)
+
+        assert await all_of(client) == b""
+        await eventually(lambda: isinstance(served.life[-1], CloseReason))
+        assert served.life == ["opened", b"abc", "draining", CloseReason(Cause.DRAINED)]
+
+
+async def test_end_of_the_grace(gate: Gate) -> None:
+    """Cuts off who has not finished, but not one that has sent all and only lingers."""
+
+    class Slow(Handler):
+        def handle(self, data: bytes) -> Messages:
+            return [Say(b"1"), Say(b"2", gate.hold), Say(b"3")] if data == b"slow" else [Say(b"1")]
+
+    async with serving(Slow, timeouts=Timeouts(linger=60.0)) as served:
+        slow, quick = served.connect(), served.connect()
+        await slow.send_all(b"slow")
+        await quick.send_all(b"quick")
+        await gate.arrival()
+        assert await exactly(quick, 1) == b"1"
+        reports: list[DrainReport] = []
+
+        async def drain() -> None:
+            reports.append(await served.server.drain(grace=0.05))
+
+        served.nursery.start_soon(drain)
+        assert await all_of(slow) == b"1"
+        gate.open()
+        await eventually(lambda: reports)
+
+        assert reports[0].cut_connections == 1
+        assert reports[0].dropped_messages == 1
+        assert reports[0].abandoned_threads == 0
+        assert CloseReason(Cause.DRAINED) in served.life
+        assert served.reason == CloseReason(Cause.GRACE_OVER)
+
+
+async def test_hard_stop_lets_async_messages_clean_up() -> None:
+    """closed() comes after that, if it takes no longer than a stop may."""
+    life: list[object] = []
+
+    async def wait() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.05)
+            life.append("cleaned up")
+
+    class Slow(Handler):
+        def handle(self, data: bytes) -> Messages:
+            return [SayAsync(b"x", wait)]
+
+    async with serving_by(lambda connection: Slow(connection, life), life, [], Config()) as served:
+        client = served.connect()
+        await client.send_all(b"x")
+        await eventually(lambda: served.server.stats().busy)
+
+    assert life[0:2] == ["opened", "cleaned up"]
+    assert isinstance(life[2], CloseReason)
+
+
+async def test_observer_that_raises_ends_no_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """The report of an error is lost to it, and is in the log."""
+
+    def observe(event: Event) -> None:
+        raise SystemExit("a bad observer")
+
+    class Events(list[Event]):
+        def append(self, event: Event) -> None:
+            observe(event)
+
+    life: list[object] = []
+
+    def factory(connection: Connection) -> Handler:
+        if connection.id == 1:
+            raise ValueError("not the first")
+        return Handler(connection, life)
+
+    async with serving_by(factory, life, Events(), Config()) as served:
+        assert await all_of(served.connect()) == b""
+        client = served.connect()
+        await client.send_all(b"x")
+        assert await exactly(client, 1) == b"x"
+
+    assert "not the first" in caplog.text
+    assert "a bad observer" in caplog.text
+
+
 # Idleness. Messages are async: with a thread at work a mock clock would jump.
 
 
@@ -1170,6 +1380,22 @@ async def test_waiting_to_be_read_is_not_idle(autojump_clock: MockClock) -> None
         begun = trio.current_time()
 
         assert 100 <= await end_of(served) - begun <= 125.5
+
+
+async def test_connection_that_ends_is_not_idle(autojump_clock: MockClock) -> None:
+    """It has ended for another reason; how long that takes has its own bounds."""
+    async with serving_idle() as served:
+        ours, theirs = trio.testing.lockstep_stream_pair()
+        served.nursery.start_soon(served.server.serve_stream, theirs)
+        await ours.send_all(b"0")
+        await wait_all_tasks_blocked()
+        served.server.connections[0].close()
+        await trio.sleep(1000)
+        assert len(served.server.connections) == 1
+        assert await ours.receive_some() == b"0"
+        await end_of(served)
+
+        assert served.reason == CloseReason(Cause.CLOSED)
 
 
 async def test_idle_end_is_orderly(autojump_clock: MockClock) -> None:

@@ -416,6 +416,15 @@ async def test_paused_server_refuses_nobody(*, paused_first: bool) -> None:
         assert await client.receive_some(1) == b"y"
 
 
+async def test_idle_connections_are_closed() -> None:
+    """On sockets as everywhere; those of a server without the setting stay."""
+    async with serving(LOOPBACK, timeouts=Timeouts(idle=0.02)) as served:
+        client = await served.connect()
+        assert await end_of(client) == b""
+        await client.aclose()
+        await eventually(lambda: served.reasons == [CloseReason(Cause.IDLE)])
+
+
 # Any stream
 
 
@@ -680,6 +689,17 @@ async def test_observer_that_raises_harms_nobody(caplog: pytest.LogCaptureFixtur
     assert len(caplog.records) == 3  # Listening, DrainStarted, Drained
     assert "Listening" in caplog.text
     assert "a bad observer" in caplog.text
+
+
+async def test_interrupt_in_the_observer_ends_the_program() -> None:
+    """Control-C is the user's, wherever it strikes."""
+
+    def observe(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    with trio.fail_after(5), pytest.raises(BaseExceptionGroup) as group:
+        await serve(Bytes, LOOPBACK, observer=observe)  # type: ignore[arg-type]  # never called
+    assert group.value.subgroup(KeyboardInterrupt) is not None
 
 
 # The drain

@@ -6,6 +6,7 @@ nothing; the end is at most half a second away then.
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -39,7 +40,21 @@ def run_server(settings: Settings, factory: ProtocolHandlerFactory) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    _tune_collector()
     return trio.run(_Run(settings, factory).run)
+
+
+def _tune_collector() -> None:
+    """Have the garbage collector look less often, as suits a process that only serves.
+
+    By default it looks after every 700 objects more, and messages that wait are such objects: 50
+    clients with 64 lines under way make it look several times in each round of the event loop, in
+    vain, which cost async messages a fifth of their speed. Memory is freed as before; only cycles
+    wait longer, for some megabytes of objects at most. What was imported is never looked at.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 class _Run:

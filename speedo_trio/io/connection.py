@@ -179,10 +179,14 @@ class WireConnection:
         Returns:
             Whether nothing is left.
         """
-        if not self.replies:
+        replies = self.replies
+        if not replies:
             return not self._writing
         with self._lock:
-            data = self._take()
+            count = len(replies)  # a worker may append meanwhile
+            data = replies[0] if count == 1 else b"".join(replies[:count])
+            del replies[:count]
+            self._written = 0
             if self._closed:
                 return False
             if self._writing:
@@ -270,7 +274,7 @@ class WireConnection:
     def _take(self) -> bytes:
         """Take what is in `replies`. Under the lock, though a worker may append meanwhile."""
         count = len(self.replies)
-        data = self.replies[0] if count == 1 else b"".join(self.replies[:count])
+        data = b"".join(self.replies[:count])
         del self.replies[:count]
         self._written = 0
         return data

@@ -129,11 +129,12 @@ class Lane(Generic[M]):
         An empty lane always has room for one, so that lanes of peers that don't read their
         replies can use up the tally without starving the others.
         """
-        own = self.limit - len(self.messages)
+        waiting = len(self.messages)
+        own = self.limit - waiting
         shared = self.tally.limit - self.tally.waiting
         if shared >= own:
             return own
-        return max(shared, 0 if self.messages else 1)
+        return max(shared, 0 if waiting else 1)
 
     @property
     def waiting(self) -> int:
@@ -168,7 +169,7 @@ class Lane(Generic[M]):
                 self._late += len(batch)
             elif batch:
                 self.tally.add(len(batch))
-                self.messages.extend(batch)
+                self.messages += batch
         return len(batch) >= room
 
     def claim(self) -> bool:

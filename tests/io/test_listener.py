@@ -161,6 +161,23 @@ async def test_accepted_sockets_are_ready_to_use(door: Door) -> None:
     assert given.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+async def test_peer_that_is_gone_before_it_is_accepted(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be set on its socket; whoever serves it will see why."""
+    listener, listening = door.open()
+    door.knock(listening)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(socket.socket, "setsockopt", fail)
+    acceptor = door.acceptor()
+    listener.accept(acceptor, 100)
+
+    assert len(acceptor.wires) == 1
+
+
 async def test_accepts_unix_peers(door: Door, tmp_path: Path) -> None:
     """Whose address has no path; a local one has the listener's."""
     listener, listening = door.open(path=tmp_path / "s")
@@ -385,6 +402,26 @@ async def test_close_ends_run_that_has_just_got_room(door: Door) -> None:
             await wait_all_tasks_blocked()
             acceptor.make_room(1)
             listener.close()
+
+
+async def test_close_in_the_moment_that_a_peer_comes(door: Door) -> None:
+    """Whichever of the two tasks goes first, run() ends and nothing breaks."""
+    for _ in range(20):
+        listener, listening = door.open()
+        ours, theirs = socket.socketpair()
+        door.sockets += [ours, theirs]
+
+        async def close_when_told(bell: socket.socket, listener: Listener) -> None:
+            await trio.lowlevel.wait_readable(bell)
+            listener.close()
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(listener.run, door.acceptor())
+                nursery.start_soon(close_when_told, ours, listener)
+                await wait_all_tasks_blocked()
+                door.knock(listening)
+                theirs.send(b"x")
 
 
 # Closing

@@ -194,7 +194,11 @@ async def test_reset_socket_is_lost(step: str, tcp_pair: tuple[SocketWire, socke
     async def send_nowait() -> None:
         wire.send_nowait(b"x")
 
-    steps = {"read": read, "send_nowait": send_nowait, "push": partial(wire.push, b"x")}
+    steps: dict[str, Callable[[], Awaitable[object]]] = {
+        "read": read,
+        "send_nowait": send_nowait,
+        "push": partial(wire.push, b"x"),
+    }
     with trio.fail_after(5):
         await wire.readable()
         with pytest.raises(ConnectionLost) as lost:

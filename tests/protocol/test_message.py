@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 import pytest
 
-from speedo_trio.protocol.message import Message
+from speedo_trio.errors import HandlerError
+from speedo_trio.protocol.message import Message, no_message, wrong_reply
 
 
 class Sync(Message):
@@ -135,3 +136,23 @@ def test_subclass_arguments_reach_a_mixin() -> None:
 
     assert seen == {"name": "add"}
     assert Command.runs_async
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            wrong_reply(Sync(), "text"),
+            "the reply of Sync is str; allowed are bytes, or None for no reply",
+        ),
+        (
+            wrong_reply(Sync(), 3, "encoded "),
+            "the encoded reply of Sync is int; allowed are bytes, or None for no reply",
+        ),
+        (no_message("text"), "the handler gave str 'text'; allowed is a Message"),
+    ],
+)
+def test_errors_say_what_was_seen_and_what_is_allowed(error: HandlerError, text: str) -> None:
+    """And name the class at fault."""
+    assert isinstance(error, HandlerError)
+    assert str(error) == text

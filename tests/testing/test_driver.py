@@ -294,7 +294,13 @@ def test_failed_that_raises_ends_the_connection() -> None:
     assert isinstance(driver.error, KeyError)
 
 
-@pytest.mark.parametrize("reply", ["text", 1, bytearray(b"x"), [1, 2]])
+class Odd(bytes):
+    """Not quite bytes: a subclass may do anything."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("reply", ["text", 1, bytearray(b"x"), [1, 2], Odd(b"x")])
 @pytest.mark.parametrize("encode", [None, bytes.upper], ids=["plain", "encoded"])
 def test_reply_that_a_server_refuses_is_refused(
     reply: object, encode: Callable[[bytes], bytes] | None
@@ -402,6 +408,29 @@ class NeverReady:
 
     def __await__(self) -> Generator[None]:
         yield
+
+
+@pytest.mark.parametrize("where", ["handle", "message"])
+def test_interrupt_is_the_users(where: str) -> None:
+    """It ends the test run, as it would end the program."""
+    message = Say(b"x", does=fail(KeyboardInterrupt()))
+
+    def script(*_: object) -> Iterator[Message]:
+        if where == "handle":
+            raise KeyboardInterrupt
+        yield message
+
+    driver = Driver(scripted(script))
+    with pytest.raises(KeyboardInterrupt):
+        driver.feed(b"x")
+
+
+def test_encoder_that_gives_no_bytes_is_refused() -> None:
+    """What goes onto the wire is bytes."""
+    driver = Driver(scripted(echo, encode=bytes.decode))  # type: ignore[arg-type]  # is what is tested
+
+    assert driver.feed(b"x") == b""
+    assert isinstance(driver.error, HandlerError)
 
 
 # Splits

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -313,7 +315,7 @@ async def test_lanes_that_wait_behind_a_turn_are_taken_over(gate: Gate) -> None:
             )
         await eventually(lambda: sum(peer.done for peer in peers) == 19)
 
-        assert peers[9].sent == numbered(40)
+        await eventually(lambda: peers[9].sent == numbered(40))
 
 
 async def test_quick_messages_need_one_thread() -> None:
@@ -329,6 +331,20 @@ async def test_quick_messages_need_one_thread() -> None:
         await eventually(lambda: all(peer.done for peer in peers))
 
         assert most == house.crew.threads == 1
+
+
+async def test_slow_messages_bring_further_threads() -> None:
+    """Though none of them is so slow that its thread looks blocked."""
+    most = 0
+    async with working(count=4, patience=0.1, turn_seconds=0.0) as house:
+        peers = [house.peer() for _ in range(8)]
+        for peer in peers:
+            peer.put(*(Say(b"x", partial(time.sleep, 0.08)) for _ in range(3)))
+        while not all(peer.done for peer in peers):
+            most = max(most, house.crew.threads)
+            await trio.sleep(0.01)
+
+        assert most >= 3
 
 
 async def test_thread_that_lingers_takes_the_next_message() -> None:
@@ -516,6 +532,17 @@ async def test_replies_do_not_wait_behind_a_message_that_blocks(gate: Gate) -> N
         await gate.arrival()
 
         await eventually(lambda: peer.sent == [b"warm", b"quick"])
+
+
+async def test_replies_do_not_wait_however_long_all_went_well(gate: Gate) -> None:
+    """A lane that is executed for a while, without anything to help, and then blocks."""
+    async with working(count=2) as house:
+        peer = house.peer()
+        work = [Say(b"slow", partial(time.sleep, 0.002)) for _ in range(60)]
+        peer.put(*work, Say(b"quick"), Say(b"blocks", gate.hold))
+        await gate.arrival()
+
+        await eventually(lambda: peer.sent[-1:] == [b"quick"])
 
 
 async def test_replies_do_not_wait_behind_an_async_message() -> None:

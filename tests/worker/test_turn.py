@@ -252,7 +252,10 @@ async def test_interrupt_in_a_task_passes() -> None:
 
 @both
 @pytest.mark.parametrize("encode", [None, bytes.upper], ids=["plain", "encoded"])
-@pytest.mark.parametrize("reply", ["text", 1, bytearray(b"x"), memoryview(b"x"), [b"x"], True, ()])
+@pytest.mark.parametrize(
+    "reply",
+    ["text", 1, bytearray(b"x"), memoryview(b"x"), [b"x"], True, (), type("Sub", (bytes,), {})()],
+)
 async def test_reply_that_is_not_bytes_is_refused(
     kind: Kind, turn: Turn, reply: object, encode: Callable[[bytes], bytes] | None
 ) -> None:
