@@ -336,7 +336,8 @@ class Link:
 
     async def _last_words(self) -> None:
         """Handle what the kernel had received when the drain began, and say goodbye."""
-        handler = self._make_handler() if self._handler is None else self._handler
+        handler = self._handler
+        assert handler is not None  # made in the first step of reading, before any cancel
         left = self._wire.unread()
         while left > 0:
             data = self._wire.read(min(left, self._house.config.limits.read_bytes))
@@ -354,6 +355,8 @@ class Link:
         Closing with unread input makes the kernel send a reset, which can overtake the last
         reply and destroy it.
         """
+        if self.connection.broken:  # the last reply did not get through
+            raise ConnectionLost("reset by the peer")
         self._lingering = True
         await self.connection.send_eof()
         if self._reason is None or self._reason.cause is not Cause.EOF:

@@ -69,6 +69,3 @@ class Border:
             except BaseException as error:  # noqa: BLE001  # a bug of ours; `guard` raises it
                 self._error = error
                 self._broken.set()
-        if calls and not self._crossing:
-            self._crossing = True
-            self._token.run_sync_soon(self._arrive)

@@ -133,11 +133,11 @@ class Driver:
     def _send(self, message: Message, reply: object) -> None:
         if reply is None:
             return
-        if not isinstance(reply, bytes):
+        if type(reply) is not bytes:
             raise wrong_reply(message, reply)
         if self._encode is not None:
             reply = self._encode(reply)
-            if not isinstance(reply, bytes):
+            if type(reply) is not bytes:
                 raise wrong_reply(message, reply, "encoded ")
         self.connection.write(reply)
 
