@@ -98,3 +98,10 @@ def bench(session: nox.Session) -> None:
     """Measure echo servers side by side. `nox -s bench -- --seconds 2 --rounds 3`."""
     session.install(".", *group("bench"))
     session.run("python", "-m", "benchmarks.echo", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run the long tests in full: a million messages, with one worker, four and sixteen."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "soak", *session.posargs, env=WHEEL_ONLY | {"SPEEDO_SOAK": "1"})

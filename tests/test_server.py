@@ -222,7 +222,9 @@ async def test_no_address_is_allowed() -> None:
 async def test_serve_returns_what_the_drain_did() -> None:
     """When the server is drained, serve() is over."""
     async with serving(LOOPBACK) as served:
-        await talk(await served.connect(), b"abc")
+        client = await served.connect()
+        await talk(client, b"abc")
+        await client.aclose()
         report = await served.server.drain()
         await eventually(lambda: served.report)
 
