@@ -149,8 +149,8 @@ class StreamWire:
 
     __slots__ = ("_ended", "_read", "_size", "_stream")
 
-    peer = Address("stream")
-    local = Address("stream")
+    peer: Address = Address("stream")
+    local: Address = Address("stream")
 
     def __init__(self, stream: trio.abc.Stream, size: int) -> None:
         """Args: the stream, and the most that one `read` will ask for."""

@@ -34,7 +34,7 @@ class ReadyLanes(Generic[M]):
         self._lingering = threading.Lock()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._closed = False
-        self.idle = False
+        self.idle: bool = False
         """Whether a thread waits in `linger`."""
 
     def __len__(self) -> int:
