@@ -678,8 +678,8 @@ async def test_message_that_raises_after_the_end(gate: Gate) -> None:
         def handle(self, data: bytes) -> Messages:
             return [Say(b"x", fail), Say(b"y")]
 
-        def failed(self, message: Message, error: BaseException) -> bytes:
-            raise AssertionError
+        def failed(self, message: Message, error: BaseException) -> None:
+            self.note("failed")
 
     async with serving(Slow) as served:
         client = served.connect()
@@ -690,7 +690,31 @@ async def test_message_that_raises_after_the_end(gate: Gate) -> None:
         gate.open()
 
         assert await served.ended() == CloseReason(Cause.ABORTED)
+        assert "failed" not in served.life
         assert served.failures == []
+
+
+async def test_one_report_of_a_connection(gate: Gate) -> None:
+    """However much goes wrong: the first error is it."""
+
+    def fail() -> None:
+        gate.hold()
+        raise ValueError("second")
+
+    class Bad(Handler):
+        def handle(self, data: bytes) -> Iterator[Message]:
+            yield Say(b"1", fail)
+            raise ProtocolError("first")
+
+    async with serving(Bad) as served:
+        client = served.connect()
+        await client.send_all(b"x")
+        await gate.arrival()
+        gate.open()
+        assert await all_of(client) == b""
+        await served.ended()
+
+        assert [str(failure.reason.error) for failure in served.failures] == ["first"]
 
 
 @pytest.mark.parametrize("where", ["opened", "handle", "failed", "closed", "message"])
@@ -996,6 +1020,24 @@ async def test_close_with_unread_input_sends_no_reset() -> None:
         assert await all_of(client) == b"x" * 100_000
         await client.aclose()
         assert (await served.ended()).cause is Cause.CLOSED
+
+
+async def test_end_is_told_before_the_linger() -> None:
+    """The peer need not wait for it; its own end ends the lingering."""
+
+    class One(Handler):
+        def opened(self) -> Messages:
+            self.connection.close()
+            return [Say(b"bye")]
+
+    async with serving(One, timeouts=Timeouts(linger=60.0)) as served:
+        for client in (served.connect(), await served.connect_tcp()):
+            with trio.fail_after(5):
+                assert await exactly(client, 3) == b"bye"
+                assert await client.receive_some() == b""
+            before = len(served.server.connections)
+            await client.send_eof()
+            await eventually(lambda before=before: len(served.server.connections) < before)  # type: ignore[misc]  # binds it
 
 
 async def test_linger_is_bounded() -> None:

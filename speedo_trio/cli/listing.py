@@ -26,4 +26,4 @@ def _description(offer: Offer, shipped: set[str]) -> str:
         factory = load(offer.target)
     except Mistake as mistake:
         return f"broken: {mistake}"
-    return (factory.__doc__ or "no description").strip().partition("\n")[0]
+    return (factory.__doc__ or "no description").strip().partition("\n")[0].replace("``", "")

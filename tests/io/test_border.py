@@ -131,15 +131,14 @@ async def test_guard_raises_what_a_call_raised(error: BaseException) -> None:
     def call() -> None:
         raise error
 
-    async with trio.open_nursery() as nursery:
+    async def guard() -> None:
+        with pytest.raises(type(error)) as raised:
+            await border.guard()
+        assert raised.value is error
 
-        async def guard() -> None:
-            with pytest.raises(type(error)) as raised:
-                await border.guard()
-            assert raised.value is error
-
-        nursery.start_soon(guard)
-        with trio.fail_after(5):
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(guard)
             await trio.to_thread.run_sync(border.soon, call)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
@@ -83,6 +84,14 @@ class FakeWire:
     def _stir(self) -> None:
         self._stirred.set()
         self._stirred = trio.Event()
+
+
+class Fickle(FakeWire):
+    """A wire that takes all or half of what it is given, in turns, and later the rest."""
+
+    def send_nowait(self, data: Data) -> int:
+        self.most = len(data) if self.most == 1 else max(1, len(data) // 2)
+        return super().send_nowait(data)
 
 
 class Owner:
@@ -354,26 +363,34 @@ async def test_threads_and_the_trio_thread_write_at_once(owner: Owner) -> None:
     assert len(writes) == 6000
 
 
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns so often that each of their races comes about."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.000001)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("restless")
 async def test_threads_flush_at_once(owner: Owner) -> None:
-    """Several that flush and a wire that blocks at random still make one writer at a time."""
-    wire = FakeWire()
+    """Several that flush and a wire that blocks now and then still make one writer at a time."""
+    wire = Fickle(room=2**31)
     connection = connect(owner, wire, Limits(unsent_high=10**8, unsent_bytes=10**8))
-    total = 3 * 2000
+    each = 3000
 
     def flush() -> None:
-        for _ in range(2000):
-            reply(connection, b"12345")
+        for _ in range(each):
+            reply(connection, b"x")
 
     threads = [threading.Thread(target=flush) for _ in range(3)]
     for thread in threads:
         thread.start()
-    with trio.fail_after(20):
-        while len(wire.sent) < total * 5:
-            wire.let(17)
-            await trio.lowlevel.checkpoint()
+    await eventually(lambda: not any(thread.is_alive() for thread in threads))
     await eventually(lambda: connection.idle)
+    await wait_all_tasks_blocked()
 
-    assert wire.sent == b"12345" * total
+    assert wire.sent == b"x" * each * 3
     assert owner.outcomes == [True] * owner.told.count("write_blocked")
 
 

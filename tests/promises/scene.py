@@ -41,11 +41,11 @@ from speedo_trio.io.wire import address_of
 PATIENCE = 15.0
 """Seconds after which a test has failed; a machine may be busy, a hang is for ever."""
 
-DOZE = 0.25
+DOZE = 0.2
 """Seconds after which a server with nothing to do has gone to rest: what its caretakers would
 notice by chance, because something else had just kept them awake, they must then notice anyway."""
 
-QUIET = 0.3
+QUIET = 0.2
 """Seconds without progress that pass for none: for a peer that sends or a server that executes as
 long as it is let."""
 

@@ -141,6 +141,22 @@ async def test_execution_stops_behind_a_peer_that_does_not_read(script: Script) 
         assert stage.record.failures == []
 
 
+async def test_a_slow_reader_is_given_no_more_than_it_takes() -> None:
+    """Nothing executes before there is room: what waits stays within the bound all the time."""
+    async with serving(replying, config=GATED) as stage:
+        peer = await stage.peer(receive_buffer=4096)
+        async with trio.open_nursery() as flooding:
+            flooding.start_soon(peer.send, b"".join(b"%d\n" % number for number in range(10**6)))
+            await still(lambda: stage.server.stats().executed)
+            read = 0
+            while read < 400_000:
+                read += len(await peer.stream.receive_some(20_000))
+                await trio.sleep(0.001)
+                stats = stage.server.stats()
+                assert stats.executed * (REPLY + 1) - stats.sent <= 100_000 + 20_000 + REPLY
+            flooding.cancel_scope.cancel()
+
+
 async def test_reading_stops_when_a_lane_is_full(blocker: Blocker) -> None:
     """Behind a message that blocks, a peer's lane takes `lane_messages`, then its bytes wait."""
     config = evolve(QUICK, limits=Limits(lane_messages=10, read_bytes=1000))

@@ -152,6 +152,27 @@ async def test_replies_leave_before_a_later_message_ends(
         await answers_soon(peer, quick)
 
 
+async def test_replies_between_two_messages_that_block() -> None:
+    """The reply after a long wait doesn't wait for the next long one."""
+    first, second = Blocker(), Blocker()
+
+    def script(connection: Connection, line: bytes) -> Message:
+        by_line = {b"first": Run(first), b"second": Run(second)}
+        return by_line.get(line) or echo(connection, line)
+
+    async with serving(script) as stage:
+        peer = await stage.peer()
+        await peer.send(b"first\nquick\nsecond\n")
+        await first.reached()
+        await trio.sleep(DOZE)
+        first.free()
+        try:
+            await answers_soon(peer, b"free")
+            await answers_soon(peer, b"quick")
+        finally:
+            second.free()
+
+
 async def test_what_a_message_writes_leaves_before_it_ends() -> None:
     """`Connection.write` inside a message that blocks, or awaits for long, is sent at once."""
     blocker = Blocker()
@@ -205,7 +226,7 @@ def busy_for(seconds: float) -> None:
     ("workers", "cost", "most"),
     [
         (Workers(count=1, tasks=1, turn_messages=10), lambda: None, 10),
-        (Workers(count=1, tasks=1, turn_bytes=10_000), lambda: bytes(2500), 4),
+        (Workers(count=1, tasks=1, turn_bytes=7_000), lambda: bytes(2500), 3),
         (Workers(count=1, tasks=1, turn_seconds=0.002), lambda: busy_for(0.001), 3),
     ],
     ids=["messages", "bytes", "seconds"],

@@ -85,6 +85,20 @@ async def test_the_peer_vanishes_while_it_is_written_to() -> None:
         await ends_with(Cause.LOST, stage)
 
 
+async def test_the_peer_vanishes_after_its_end(blocker: Blocker) -> None:
+    """A peer that has ended its side, and is gone when its reply is ready, is a loss."""
+    async with serving(lambda *_: Run(blocker)) as stage:
+        peer = await stage.peer()
+        await peer.send(b"line\n")
+        await peer.end()
+        await blocker.reached()
+        await trio.sleep(0.02)  # the end has been read
+        peer.reset()
+        await trio.sleep(0.02)
+        blocker.free()
+        await ends_with(Cause.LOST, stage)
+
+
 Step = Callable[[Connection], None]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -69,6 +70,35 @@ async def test_out_of_file_descriptors() -> None:
         for peer in peers[served : 2 * served]:
             await peer.send(b"line\n")
             assert await peer.line() == b"line"
+
+
+@contextmanager
+def file_limit(least: int) -> Iterator[None]:
+    """Have this process, and those it starts meanwhile, open at least so many files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, least), max(hard, least)))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_ten_thousand_idle_connections() -> None:
+    """They are held, at 8 KiB each at the most, and each is served when it wakes up."""
+    with file_limit(10_500):
+        async with serving_apart(descriptors=10_500) as server:
+            before = await server.inside()
+            with ExitStack() as clients:
+                idle = [clients.enter_context(socket.socket()) for _ in range(10_000)]
+                for client in idle:
+                    client.connect(("127.0.0.1", server.port))
+                while (inside := await server.inside()).connections < 10_001:
+                    pass  # asking is what takes the time
+                assert inside.memory - before.memory < 10_000 * 8 * 1024
+
+                for client in idle[::500]:
+                    client.sendall(b"awake\n")
+                    assert client.recv(10) == b"awake\n"
 
 
 @contextmanager
@@ -232,6 +262,29 @@ async def test_peers_that_never_read() -> None:
         assert [Cause.WRITE_TIMEOUT] * 5 == [
             reason.cause for number, reason in stage.record.endings if number <= 5
         ]
+
+
+async def test_a_descriptor_that_is_used_again() -> None:
+    """A connection that is aborted in the middle of a write leaves its number to the next one."""
+
+    class Unlimited(Scripted):
+        limit = 2**30
+
+    def script(connection: Connection, line: bytes) -> Message:
+        return Run(lambda: bytes(10_000_000)) if line == b"much" else echo(connection, line)
+
+    before = 0
+    async with serving(script, kind=Unlimited) as stage:
+        for number in range(1, 6):
+            peer = await stage.peer()
+            await peer.send(b"much\n")
+            await until(lambda: stage.server.stats().sent > before)
+            await trio.sleep(0.02)  # the kernel takes no more
+            stage.connection(number).abort()
+            await until(lambda: not stage.server.connections)
+            before = stage.server.stats().sent
+        await stage.works()
+        assert [Cause.ABORTED] * 5 == stage.record.causes[:5]
 
 
 async def test_peers_that_never_send() -> None:

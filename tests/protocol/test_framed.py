@@ -76,7 +76,10 @@ def test_frames_become_messages() -> None:
 
 def test_frames_without_a_message_are_left_out() -> None:
     """None among the messages would be no message."""
-    assert payloads(Lines(FakeConnection()).handle(b"\n1\n\n\n2\n\n")) == [b"1", b"2"]
+    messages = Lines(FakeConnection()).handle(b"\n1\n\n\n2\n\n")
+    assert messages is not None
+
+    assert list(messages) == [Echo(b"1"), Echo(b"2")]
 
 
 def test_frames_are_asked_about_when_they_are_pulled() -> None:

@@ -147,6 +147,11 @@ async def eventually(condition: Callable[[], object]) -> None:
             await trio.sleep(0.001)
 
 
+def tasks_now() -> int:
+    """How many tasks there are in all."""
+    return trio.lowlevel.current_statistics().tasks_living
+
+
 def numbered(count: int) -> list[bytes]:
     """Replies to tell apart."""
     return [b"%d" % number for number in range(count)]
@@ -450,6 +455,7 @@ async def test_tasks_are_bounded() -> None:
 async def test_tasks_come_and_go() -> None:
     """After a crowd the tasks are few again, and the next crowd is served as well."""
     async with working(tasks=50) as house:
+        before = tasks_now()
         for _ in range(3):
             opened = trio.Event()
             peers = [house.peer() for _ in range(60)]
@@ -458,6 +464,7 @@ async def test_tasks_come_and_go() -> None:
             await eventually(lambda: house.crew.busy == 50)
             opened.set()
             await eventually(lambda peers=peers: all(peer.done for peer in peers))  # type: ignore[misc]  # these
+            await eventually(lambda: tasks_now() < before + 25)
 
 
 async def test_async_messages_leave_room_for_other_tasks() -> None:
