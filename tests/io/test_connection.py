@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -89,8 +90,11 @@ class FakeWire:
 class Fickle(FakeWire):
     """A wire that takes all or half of what it is given, in turns, and later the rest."""
 
+    whole = False
+
     def send_nowait(self, data: Data) -> int:
-        self.most = len(data) if self.most == 1 else max(1, len(data) // 2)
+        self.whole = not self.whole
+        self.most = len(data) if self.whole else max(1, len(data) // 2)
         return super().send_nowait(data)
 
 
@@ -377,11 +381,13 @@ async def test_threads_flush_at_once(owner: Owner) -> None:
     """Several that flush and a wire that blocks now and then still make one writer at a time."""
     wire = Fickle(room=2**31)
     connection = connect(owner, wire, Limits(unsent_high=10**8, unsent_bytes=10**8))
-    each = 3000
+    each = 1000
 
     def flush() -> None:
         for _ in range(each):
-            reply(connection, b"x")
+            while not connection.idle:
+                time.sleep(0)
+            reply(connection, b"xy")
 
     threads = [threading.Thread(target=flush) for _ in range(3)]
     for thread in threads:
@@ -390,7 +396,7 @@ async def test_threads_flush_at_once(owner: Owner) -> None:
     await eventually(lambda: connection.idle)
     await wait_all_tasks_blocked()
 
-    assert wire.sent == b"x" * each * 3
+    assert wire.sent == b"xy" * each * 3
     assert owner.outcomes == [True] * owner.told.count("write_blocked")
 
 

@@ -39,6 +39,7 @@ from tests.promises.scene import (
     Record,
     Run,
     Scripted,
+    Stage,
     connect,
     descriptors,
     echo,
@@ -278,13 +279,17 @@ async def test_a_descriptor_that_is_used_again() -> None:
         for number in range(1, 6):
             peer = await stage.peer()
             await peer.send(b"much\n")
-            await until(lambda: stage.server.stats().sent > before)
+            await until(partial(_has_sent_more, stage, before))
             await trio.sleep(0.02)  # the kernel takes no more
             stage.connection(number).abort()
             await until(lambda: not stage.server.connections)
             before = stage.server.stats().sent
         await stage.works()
         assert [Cause.ABORTED] * 5 == stage.record.causes[:5]
+
+
+def _has_sent_more(stage: Stage, before: int) -> bool:
+    return stage.server.stats().sent > before
 
 
 async def test_peers_that_never_send() -> None:
