@@ -125,8 +125,7 @@ class Workers:
     turn_bytes: int = field(default=65_536, validator=_whole(1))
     """Bytes of replies after which a turn ends."""
     turn_seconds: float = field(default=0.002, validator=_seconds())
-    """Seconds after which a turn ends. A message is never interrupted, and while messages are
-    quick, sixteen are executed between two looks at the clock."""
+    """Seconds after which a turn ends; a message is never interrupted."""
     patience: float = field(default=0.002, validator=_seconds(0.0001))
     """Seconds in one message after which a thread counts as blocked: what waits behind it is
     given to another."""

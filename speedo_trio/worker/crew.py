@@ -340,6 +340,5 @@ class Crew:
         turns += [(stay.lane, stay.since) for stay in self._stays if stay.lane is not None]
         for lane, began in turns:
             if began < late:
-                lane.halt = True
                 lane.outlet.flush()
         return bool(waiting or self._ready) or any(began >= late for _, began in turns)

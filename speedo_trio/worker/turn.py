@@ -37,14 +37,6 @@ class Outcome(enum.Enum):
 EMPTY, MORE, OTHER_KIND = Outcome.EMPTY, Outcome.MORE, Outcome.OTHER_KIND  # looked up per turn
 
 
-_QUICK = 20e-6
-"""Seconds: messages below this on average are quick."""
-
-_QUICK_RUN = 16
-"""Quick messages between two looks at the clock: a third of a millisecond at most. When they
-become slow meanwhile, the crew's sentry sees it and halts the lane."""
-
-
 @frozen
 class Failure:
     """A message that raised, and what."""
@@ -61,8 +53,7 @@ def thread_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | F
     """
     outlet = lane.outlet
     append, encode = outlet.replies.append, outlet.encode
-    left = look = caps.turn_messages
-    room = caps.turn_bytes
+    left, room = caps.turn_messages, caps.turn_bytes
     end = began + caps.turn_seconds
     outcome: Outcome | Failure = EMPTY
     for message in lane.begin():
@@ -85,12 +76,9 @@ def thread_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | F
         except BaseException as error:  # noqa: BLE001  # in a thread, whatever it is is its own
             outcome = Failure(message, error)
             break
-        if left <= look or room <= 0 or lane.halt:
-            now = perf_counter()
-            if now >= end or left <= 0 or room <= 0 or lane.halt:
-                outcome = MORE
-                break
-            look = _next_look(left, now - began, caps)
+        if left <= 0 or room <= 0 or lane.halt or perf_counter() >= end:
+            outcome = MORE
+            break
     lane.done(caps.turn_messages - left)
     return outcome
 
@@ -136,12 +124,3 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
         lane.done(caps.turn_messages - left)
     return outcome
 
-
-def _next_look(left: int, spent: float, caps: Workers) -> int:
-    """At how many messages left to look at the clock again, which costs as much as a message.
-
-    At once while messages take a while; while they are quick, after as many more as there were,
-    `_QUICK_RUN` at most.
-    """
-    done = caps.turn_messages - left
-    return max(0, left - min(done, _QUICK_RUN)) if spent < done * _QUICK else left

@@ -576,9 +576,12 @@ async def test_the_hard_stop_is_no_error_of_a_message() -> None:
     async def execute() -> bytes:
         nonlocal inside
         inside += 1
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.sleep_forever)
-            nursery.start_soon(trio.sleep_forever)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                nursery.start_soon(trio.sleep_forever)
+        except trio.Cancelled as cancelled:  # as nurseries did before Trio 0.33, and others do
+            raise BaseExceptionGroup("all cancelled", [cancelled]) from None
         raise AssertionError
 
     async with serving(lambda *_: Await(execute)) as stage:
