@@ -123,4 +123,3 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
     finally:
         lane.done(caps.turn_messages - left)
     return outcome
-
