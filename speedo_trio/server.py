@@ -189,7 +189,8 @@ class Server:
     ) -> DrainReport:
         """End the server in good order; returns when it has ended.
 
-        Connections that the kernel has queued are accepted, then none. Handlers say goodbye, what
+        Connections that the kernel has queued are accepted, as far as ``limits.connections`` has
+        room; the others are reset, and none comes after. Handlers say goodbye, what
         was received is executed and answered, connections are closed. What is left after `grace`
         seconds is cancelled and counted, threads still inside a message `kill_after` seconds
         later are abandoned. That takes at most grace + kill_after + 0.5 seconds, unless an async
