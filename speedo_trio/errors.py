@@ -10,6 +10,7 @@
     ├── ConnectionClosed      the connection is gone; what was to be sent will not be
     │   └── ConnectionLost    the peer or the network broke it
     └── ProtocolError         the peer erred; the connection ends with this as its reason
+        ├── HandshakeError    a PROXY, TLS or WebSocket handshake that is not allowed
         ├── FrameTooLong      a frame over its limit
         ├── MalformedFrame    bytes that are no frame
         └── IncompleteFrame   the peer ended its stream inside a frame
@@ -54,6 +55,10 @@ class ProtocolError(SpeedoError):
 
     A handler raises it (or a subclass of its own) to end the connection with that reason.
     """
+
+
+class HandshakeError(ProtocolError):
+    """A PROXY header, TLS or WebSocket handshake that is not allowed; no handler was made."""
 
 
 class FrameTooLong(ProtocolError):

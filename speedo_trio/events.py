@@ -49,6 +49,31 @@ class TLSInfo:
     """The peer's certificate as `ssl.SSLSocket.getpeercert` gives it; None without one."""
 
 
+@frozen(kw_only=True)
+class WebSocketInfo:
+    """What a WebSocket handshake (RFC 6455, 4) asked for and agreed on."""
+
+    path: str
+    """The request's target, its query included, as the peer sent it."""
+    subprotocol: str | None
+    """The one that the handler's factory chose; None for none."""
+    headers: tuple[tuple[str, str], ...]
+    """The request's headers in their order, names in lower case: ``origin``, ``cookie`` …"""
+
+
+@frozen(kw_only=True)
+class ProxyInfo:
+    """What a PROXY header told beside the client's address."""
+
+    proxy: Address
+    """Who sent the header: the other end of the socket."""
+    version: int
+    """1 or 2."""
+    tlvs: tuple[tuple[int, bytes], ...] = ()
+    """Version 2's type-length-value fields in their order, as they came: 0x01 ALPN, 0x02 the name
+    that the client asked for, 0x05 a unique id, 0x20 what TLS agreed on at the proxy …"""
+
+
 class Cause(enum.Enum):
     """Why a connection ended."""
 
@@ -56,14 +81,26 @@ class Cause(enum.Enum):
     CLOSED = "closed by this side"
     ABORTED = "aborted by this side"
     LOST = "the connection was lost"
+    HANDSHAKE = "the handshake failed"
     PROTOCOL_ERROR = "the peer broke the protocol"
     HANDLER_ERROR = "the handler or a message raised"
+    FIRST_MESSAGE = "no message came in time"
     IDLE = "nothing was received for too long"
+    LIFETIME = "the connection was open for its whole lifetime"
     WRITE_TIMEOUT = "the peer read too slowly"
     OVERFLOW = "too many bytes waited to be sent"
     DRAINED = "the server drained"
     GRACE_OVER = "the drain's grace was over"
     STOPPED = "the server was stopped"
+
+
+class Refusal(enum.Enum):
+    """Why a connection was not served."""
+
+    FULL = "limits.connections"
+    ADDRESS_FULL = "limits.connections_per_address"
+    RATE = "limits.rate"
+    ADDRESS_RATE = "limits.rate_per_address"
 
 
 @frozen
@@ -146,10 +183,41 @@ class AcceptFailed:
 
 @frozen(kw_only=True)
 class ConnectionRefused:
-    """A connection was closed unserved because ``limits.connections`` are open."""
+    """A connection was closed unserved because a limit was reached."""
 
     peer: Address
-    limit: int
+    why: Refusal
+    limit: float
+    """The limit's value: connections, or new connections a second."""
+
+
+@frozen(kw_only=True)
+class ConnectionOpened:
+    """A connection is served from now on: its handshake, if it has one, is over."""
+
+    connection: int
+    peer: Address
+    local: Address
+    tls: TLSInfo | None = None
+    websocket: WebSocketInfo | None = None
+    proxy: ProxyInfo | None = None
+
+
+@frozen(kw_only=True)
+class ConnectionClosed:
+    """A connection has ended; comes once for each that was accepted and not refused."""
+
+    connection: int
+    peer: Address
+    reason: CloseReason
+    received: int
+    """Bytes, as the protocol got them."""
+    sent: int
+    """Bytes, as the protocol gave them."""
+    messages: int
+    """Messages executed, failed ones included."""
+    seconds: float
+    """From accepting to closing."""
 
 
 @frozen(kw_only=True)
@@ -168,11 +236,30 @@ class ConnectionFailed:
 
 
 @frozen(kw_only=True)
+class MessageFailed:
+    """A message raised, and the handler answered for it: the connection goes on."""
+
+    connection: int
+    peer: Address
+    message: object
+    error: BaseException
+
+
+@frozen(kw_only=True)
 class DrainStarted:
     """The server drains from now on."""
 
     connections: int
     grace: float
+
+
+@frozen(kw_only=True)
+class GraceOver:
+    """The drain's grace is over: what has not ended is cut off now."""
+
+    connections: int
+    messages: int
+    """Messages that wait in all lanes."""
 
 
 @frozen(kw_only=True)
@@ -182,8 +269,26 @@ class Drained:
     report: DrainReport
 
 
+@frozen(kw_only=True)
+class Reconfigured:
+    """The server has new settings, certificates or a new factory, for new connections."""
+
+    changed: tuple[str, ...]
+    """What changed, such as ``limits.connections``, ``certificates`` or ``factory``."""
+
+
 Event: TypeAlias = (
-    Listening | AcceptFailed | ConnectionRefused | ConnectionFailed | DrainStarted | Drained
+    Listening
+    | AcceptFailed
+    | ConnectionRefused
+    | ConnectionOpened
+    | ConnectionClosed
+    | ConnectionFailed
+    | MessageFailed
+    | DrainStarted
+    | GraceOver
+    | Drained
+    | Reconfigured
 )
 """What an observer gets."""
 
