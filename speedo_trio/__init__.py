@@ -11,6 +11,7 @@ from speedo_trio.errors import ConnectionClosed as ConnectionClosed
 from speedo_trio.errors import ConnectionLost as ConnectionLost
 from speedo_trio.errors import FrameTooLong as FrameTooLong
 from speedo_trio.errors import HandlerError as HandlerError
+from speedo_trio.errors import HandshakeError as HandshakeError
 from speedo_trio.errors import IncompleteFrame as IncompleteFrame
 from speedo_trio.errors import MalformedFrame as MalformedFrame
 from speedo_trio.errors import ProtocolError as ProtocolError
@@ -20,15 +21,23 @@ from speedo_trio.events import AcceptFailed as AcceptFailed
 from speedo_trio.events import Address as Address
 from speedo_trio.events import Cause as Cause
 from speedo_trio.events import CloseReason as CloseReason
+from speedo_trio.events import ConnectionEnded as ConnectionEnded
 from speedo_trio.events import ConnectionFailed as ConnectionFailed
+from speedo_trio.events import ConnectionOpened as ConnectionOpened
 from speedo_trio.events import ConnectionRefused as ConnectionRefused
 from speedo_trio.events import Drained as Drained
 from speedo_trio.events import DrainReport as DrainReport
 from speedo_trio.events import DrainStarted as DrainStarted
 from speedo_trio.events import Event as Event
+from speedo_trio.events import GraceOver as GraceOver
 from speedo_trio.events import Listening as Listening
+from speedo_trio.events import MessageFailed as MessageFailed
 from speedo_trio.events import Observer as Observer
+from speedo_trio.events import ProxyInfo as ProxyInfo
+from speedo_trio.events import Reconfigured as Reconfigured
+from speedo_trio.events import Refusal as Refusal
 from speedo_trio.events import TLSInfo as TLSInfo
+from speedo_trio.events import WebSocketInfo as WebSocketInfo
 from speedo_trio.events import log_event as log_event
 from speedo_trio.protocol.framed import FramedProtocol as FramedProtocol
 from speedo_trio.protocol.framed import LineProtocol as LineProtocol
@@ -46,10 +55,11 @@ from speedo_trio.protocol.handler import shared as shared
 from speedo_trio.protocol.message import Message as Message
 from speedo_trio.protocol.message import Reply as Reply
 from speedo_trio.server import Server as Server
-from speedo_trio.server import ServerStats as ServerStats
 from speedo_trio.server import serve as serve
 from speedo_trio.sinks import DiscardProtocol as DiscardProtocol
 from speedo_trio.sinks import LogProtocol as LogProtocol
+from speedo_trio.stats import ConnectionStats as ConnectionStats
+from speedo_trio.stats import ServerStats as ServerStats
 
 __all__ = [
     "AcceptFailed",
@@ -61,9 +71,12 @@ __all__ = [
     "ConfigError",
     "Connection",
     "ConnectionClosed",
+    "ConnectionEnded",
     "ConnectionFailed",
     "ConnectionLost",
+    "ConnectionOpened",
     "ConnectionRefused",
+    "ConnectionStats",
     "DelimiterFramer",
     "DiscardProtocol",
     "DrainReport",
@@ -75,7 +88,9 @@ __all__ = [
     "FrameTooLong",
     "FramedProtocol",
     "Framer",
+    "GraceOver",
     "HandlerError",
+    "HandshakeError",
     "IncompleteFrame",
     "LengthPrefixFramer",
     "Limits",
@@ -85,12 +100,16 @@ __all__ = [
     "LogProtocol",
     "MalformedFrame",
     "Message",
+    "MessageFailed",
     "Messages",
     "NetstringFramer",
     "Observer",
     "ProtocolError",
     "ProtocolHandler",
     "ProtocolHandlerFactory",
+    "ProxyInfo",
+    "Reconfigured",
+    "Refusal",
     "Reply",
     "Server",
     "ServerClosed",
@@ -98,6 +117,7 @@ __all__ = [
     "SpeedoError",
     "TLSInfo",
     "Timeouts",
+    "WebSocketInfo",
     "Workers",
     "log_event",
     "serve",

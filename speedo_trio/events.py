@@ -23,7 +23,8 @@ class Address:
 
     ``str()`` gives it as a bind URL would: ``tcp://127.0.0.1:9292``, ``tcp://[::1]:9292``,
     ``unix:/run/speedo.sock``. A Unix client has no path of its own: ``unix:``. A stream that
-    the application brought is ``stream:``.
+    the application brought is ``stream:``. Where a server listens, the scheme may also be
+    ``tls``, ``ws`` or ``wss``.
     """
 
     scheme: str
@@ -32,10 +33,10 @@ class Address:
     path: str = ""
 
     def __str__(self) -> str:
-        if self.scheme != "tcp":
+        if self.scheme not in ("tcp", "tls", "ws", "wss"):
             return f"{self.scheme}:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 @frozen(kw_only=True)
@@ -92,6 +93,7 @@ class Cause(enum.Enum):
     DRAINED = "the server drained"
     GRACE_OVER = "the drain's grace was over"
     STOPPED = "the server was stopped"
+    REFUSED = "refused at a limit"
 
 
 class Refusal(enum.Enum):
@@ -204,7 +206,7 @@ class ConnectionOpened:
 
 
 @frozen(kw_only=True)
-class ConnectionClosed:
+class ConnectionEnded:
     """A connection has ended; comes once for each that was accepted and not refused."""
 
     connection: int
@@ -275,6 +277,8 @@ class Reconfigured:
 
     changed: tuple[str, ...]
     """What changed, such as ``limits.connections``, ``certificates`` or ``factory``."""
+    needs_restart: tuple[str, ...] = ()
+    """What was to change but can't while the server runs, such as ``workers.count``."""
 
 
 Event: TypeAlias = (
@@ -282,7 +286,7 @@ Event: TypeAlias = (
     | AcceptFailed
     | ConnectionRefused
     | ConnectionOpened
-    | ConnectionClosed
+    | ConnectionEnded
     | ConnectionFailed
     | MessageFailed
     | DrainStarted
@@ -305,7 +309,9 @@ def log_event(event: Event) -> None:
     protocol INFO, a failing accept or a refused connection WARNING, the rest INFO.
     """
     match event:
-        case ConnectionFailed(reason=CloseReason(cause=Cause.PROTOCOL_ERROR)):
+        case ConnectionFailed(
+            reason=CloseReason(cause=Cause.PROTOCOL_ERROR | Cause.HANDSHAKE)
+        ):
             _logger.info("connection %d from %s: %s", event.connection, event.peer, event.reason)
         case ConnectionFailed():
             what = "" if event.message is None else f", in {event.message!r}"
@@ -326,7 +332,7 @@ def log_event(event: Event) -> None:
             )
         case ConnectionRefused():
             _logger.warning(
-                "connection from %s refused: %d connections are open", event.peer, event.limit
+                "connection from %s refused: %s is %g", event.peer, event.why.value, event.limit
             )
         case Listening():
             _logger.info("listening on %s", ", ".join(map(str, event.addresses)))

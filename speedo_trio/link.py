@@ -9,14 +9,21 @@ Next: `speedo_trio.server`, which starts links and drains them.
 
 from __future__ import annotations
 
-import logging
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from attrs import evolve
 
-from speedo_trio.errors import ConnectionLost, HandlerError, ProtocolError
-from speedo_trio.events import Cause, CloseReason, ConnectionFailed
+from speedo_trio.errors import ConnectionLost, HandlerError, HandshakeError, ProtocolError
+from speedo_trio.events import (
+    Cause,
+    CloseReason,
+    ConnectionEnded,
+    ConnectionFailed,
+    ConnectionOpened,
+    MessageFailed,
+)
 from speedo_trio.io.connection import WireConnection
 from speedo_trio.isolation import own_error
 from speedo_trio.protocol.handler import ProtocolHandler
@@ -27,13 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from speedo_trio.config import Config
-    from speedo_trio.events import Event, Observer
-    from speedo_trio.io.border import Border
-    from speedo_trio.io.idle import IdleWatch
+    from speedo_trio.house import House
+    from speedo_trio.io.door import Door, Introduction
+    from speedo_trio.io.listener import Listener
     from speedo_trio.io.wire import Wire
-    from speedo_trio.protocol.handler import Messages, ProtocolHandlerFactory
-    from speedo_trio.queue.lane import Tally
-    from speedo_trio.worker.crew import Crew
+    from speedo_trio.protocol.handler import Messages
 
 _CLOSE_SECONDS = 0.25
 """How long letting go of a wire may take. A socket takes none; a stream that the application
@@ -43,86 +48,21 @@ IDLE_LOOKS = 4
 """How often a connection is looked at within its idle timeout: idleness is seen at most a quarter
 of the timeout late."""
 
-_ORDERLY = (Cause.EOF, Cause.CLOSED, Cause.DRAINED, Cause.IDLE)
+_ORDERLY = (
+    Cause.EOF,
+    Cause.CLOSED,
+    Cause.DRAINED,
+    Cause.FIRST_MESSAGE,
+    Cause.IDLE,
+    Cause.LIFETIME,
+)
 """After these a connection still finishes; when it can't, that is the reason of its end."""
 
 _NOBODY_WAITS = (Cause.LOST, Cause.ABORTED)
 """After these nothing counts as dropped: the peer is gone, or our side wanted it so."""
 
-_logger = logging.getLogger("speedo_trio")
-
-
-@define(eq=False)
-class Totals:
-    """Sums over links."""
-
-    received: int = 0
-    sent: int = 0
-    executed: int = 0
-    dropped_messages: int = 0
-    dropped_bytes: int = 0
-    cut: int = 0
-
-    def add(self, link: Link) -> None:
-        self.received += link.received
-        self.sent += link.connection.sent
-        self.executed += link.lane.executed
-        self.dropped_messages += link.dropped_messages
-        self.dropped_bytes += link.dropped_bytes
-        self.cut += link.cut
-
-
-@define(eq=False)
-class House:
-    """What all links of a server share."""
-
-    config: Config
-    factory: ProtocolHandlerFactory
-    observer: Observer
-    nursery: trio.Nursery
-    border: Border
-    crew: Crew
-    tally: Tally
-    idle_watch: IdleWatch | None
-    links: set[Link] = field(factory=set)
-    connections: int = 0
-    """Connections so far."""
-    ended: Totals = field(factory=Totals)
-    """The sums over the links that have ended."""
-    _waiting: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
-
-    def enter(self, link: Link) -> int:
-        """A link begins; its number."""
-        self.connections += 1
-        self.links.add(link)
-        if self.idle_watch is not None:
-            self.idle_watch.add(link)
-        return self.connections
-
-    def leave(self, link: Link) -> None:
-        """A link has ended."""
-        self.links.discard(link)
-        if self.idle_watch is not None:
-            self.idle_watch.discard(link)
-        self.ended.add(link)
-        self.stir()
-
-    def stir(self) -> None:
-        """Have those look again who wait for room or for the end of all links."""
-        self._waiting.unpark_all()
-
-    async def stirred(self) -> None:
-        """Wait for a link to end, or for `stir`."""
-        await self._waiting.park()
-
-    def observe(self, event: Event) -> None:
-        """Tell the observer; what it raises harms nobody."""
-        try:
-            self.observer(event)
-        except BaseException as error:
-            if own_error(error) is None:
-                raise
-            _logger.exception("the observer raised on %r", event)
+_TOLD = (Cause.HANDSHAKE, Cause.PROTOCOL_ERROR, Cause.HANDLER_ERROR)
+"""These are reported as they happen: somebody erred."""
 
 
 class _Isolation:
@@ -145,6 +85,8 @@ class _Isolation:
                 return False
             case ConnectionLost():
                 self._link.end(Cause.LOST, own, drop=True)
+            case HandshakeError():
+                self._link.end(Cause.HANDSHAKE, own)
             case ProtocolError():
                 self._link.end(Cause.PROTOCOL_ERROR, own)
             case _:
@@ -158,38 +100,48 @@ class Link:
     __slots__ = (
         "_bell",
         "_closed",
-        "_draining",
+        "_config",
+        "_door",
         "_dropping",
         "_executed_mark",
+        "_goodbye",
         "_handler",
         "_house",
-        "_idle_looks",
         "_last_seen",
         "_lingering",
+        "_outlives",
         "_pending",
         "_reading",
         "_reason",
         "_reported",
         "_scope",
+        "_seen_at",
         "_unsent",
-        "_wire",
+        "began",
         "connection",
+        "counted",
         "cut",
         "lane",
         "received",
     )
 
-    def __init__(self, house: House, wire: Wire) -> None:
+    def __init__(
+        self,
+        house: House,
+        wire: Wire,
+        listener: Listener | None = None,
+        introduction: Introduction | None = None,
+    ) -> None:
+        """Args: the house; the peer's wire; who accepted it, if anyone; what is known of it."""
         self._house = house
-        self._wire = wire
-        self._idle_looks = 0
+        self._config: Config = house.config
+        self._door: Door | None = None if listener is None else listener.door
+        self._outlives = listener is not None and listener.outlives
+        self.began: float = trio.current_time()
+        self.counted: bool = listener is not None and not (self._door and self._door.proxied)
+        """Whether it counts among the connections of its peer's address."""
         self._last_seen = (0, 0, 0)
-        self.connection: WireConnection = WireConnection(
-            house.enter(self), wire, self, house.border, house.config.limits
-        )
-        self.lane: Lane[Message] = Lane(
-            self, self.connection, house.config.limits.lane_messages, house.tally
-        )
+        self._seen_at = self.began
         self.received: int = 0
         self.cut: bool = False
         """Whether a drain's grace was over before this link had ended."""
@@ -198,7 +150,7 @@ class Link:
         self._executed_mark = 0  # bytes whose messages had all been executed at the last look
         self._scope = trio.CancelScope()
         self._reading = True
-        self._draining = False
+        self._goodbye: Cause | None = None  # why the link is to finish, once it is
         self._dropping = False
         self._lingering = False
         self._unsent = 0  # bytes left when the wire was closed
@@ -206,6 +158,12 @@ class Link:
         self._reason: CloseReason | None = None
         self._reported = False
         self._bell: trio.Event | None = None
+        limits = house.config.limits
+        self.connection: WireConnection = WireConnection(
+            house.number(), wire, self, house.border, limits, introduction
+        )
+        self.lane: Lane[Message] = Lane(self, self.connection, limits.lane_messages, house.tally)
+        house.enter(self)
 
     async def run(self) -> None:
         """Serve the peer; the link's task. Returns when the connection has ended."""
@@ -242,7 +200,7 @@ class Link:
         broken = drop or error is not None
         if self._reason is None or (broken and self._unfinished):
             self._reason = reason
-        if cause in (Cause.PROTOCOL_ERROR, Cause.HANDLER_ERROR) and not self._reported:
+        if cause in _TOLD and not self._reported:
             self._reported = True
             self._report(reason, message)
         if drop:
@@ -258,11 +216,34 @@ class Link:
         orderly = self._reason is not None and self._reason.cause in _ORDERLY
         return orderly and not self._lingering
 
-    def drain(self) -> None:
+    @property
+    def draining(self) -> bool:
+        """Whether it has been asked to finish."""
+        return self._goodbye is not None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether to wait with a drain for the first message.
+
+        That is so while none has come, where others go on accepting: the peer has reason to think
+        that it is served, and would have been by them.
+        """
+        lane = self.lane
+        begun = lane.executed or lane.claimed or lane.messages or self._pending is not None
+        return self._outlives and self._reading and not begun
+
+    @property
+    def held(self) -> int:
+        """Bytes received whose messages have not all been executed."""
+        if not self.lane.messages:
+            self._executed_mark = self.received
+        return self.received - self._executed_mark
+
+    def drain(self, cause: Cause = Cause.DRAINED) -> None:
         """Finish: handle what the kernel has received, let the handler say goodbye, end."""
-        self._draining = True
+        self._goodbye = self._goodbye or cause
         if self._reading:
-            self._scope.cancel(reason=Cause.DRAINED.value)
+            self._scope.cancel(reason=cause.value)
 
     def cut_off(self) -> None:
         """The drain's grace is over."""
@@ -292,19 +273,25 @@ class Link:
 
     async def _read(self) -> None:
         """From the handler's making to the end of what the peer sends."""
+        if self._door is not None and not await self._come_in(self._door):
+            return
         handler = self._make_handler()
         await self._admit(handler.opened())
-        limits = self._house.config.limits
-        readable, read, handle = self._wire.readable, self._wire.read, handler.handle
+        house, limits, wire = self._house, self._config.limits, self.connection.wire
+        readable, read, handle = wire.readable, wire.read, handler.handle
         size, most = limits.read_bytes, limits.lane_bytes
+        most_in_all = limits.bytes
         while True:
             await readable()
             data = read(size)
             if data:
                 self.received += len(data)
+                house.held += len(data)
                 if self._take(handle(data)):  # not _admit: a coroutine less for every read
                     await self._admit_pending()
-                if self.received - self._executed_mark >= most:
+                if self.received - self._executed_mark >= most or (
+                    house.held >= most_in_all and house.full()
+                ):
                     await self._until(lambda: not self.lane.messages)
                     self._executed_mark = self.received
             elif self.connection.broken:  # sending has told it, and so taken it from reading
@@ -314,7 +301,38 @@ class Link:
         await self._admit(handler.eof())
         self.end(Cause.EOF)
 
+    async def _come_in(self, door: Door) -> bool:
+        """Through the door, in time; whether the peer may stay."""
+        patience = self._config.timeouts.handshake
+        with trio.move_on_after(inf if patience is None else patience):
+            return await self._shake_hands(door)
+        raise HandshakeError(f"it was not over after {patience:g} s")
+
+    async def _shake_hands(self, door: Door) -> bool:
+        connection, wire = self.connection, self.connection.wire
+        introduction = await door.header(wire)
+        connection.introduction = introduction
+        if door.proxied:
+            self.counted = self._house.admit(connection.peer)
+            if not self.counted:
+                self.end(Cause.REFUSED, drop=True)
+                return False
+        connection.wire, tls, websocket = await door.enter(wire, self._choose_subprotocol)
+        connection.introduction = evolve(introduction, tls=tls, websocket=websocket)
+        return True
+
+    def _choose_subprotocol(self, offered: tuple[str, ...]) -> str | None:
+        choose = getattr(self._house.factory, "choose_subprotocol", None)
+        if choose is None:
+            return None
+        chosen: object = choose(offered)
+        if chosen is None or (isinstance(chosen, str) and chosen in offered):
+            return chosen
+        raise HandlerError(f"choose_subprotocol() gave {chosen!r}; allowed is one of {offered}")
+
     def _make_handler(self) -> ProtocolHandler:
+        if self._house.observer is not None:
+            self._tell_opened()
         handler = self._house.factory(self.connection)
         if not isinstance(handler, ProtocolHandler):
             raise HandlerError(
@@ -328,26 +346,28 @@ class Link:
         """From the end of reading to the last byte sent."""
         with _Isolation(self):
             await self._admit_pending()
-        if self._draining and self._reason is None:
+        if self._goodbye is not None and self._reason is None:
             with _Isolation(self):
-                await self._last_words()
+                await self._last_words(self._goodbye)
         await self._until(lambda: not self.lane.claimed and self.connection.idle)
         await self._linger()
 
-    async def _last_words(self) -> None:
+    async def _last_words(self, goodbye: Cause) -> None:
         """Handle what the kernel had received when the drain began, and say goodbye."""
-        handler = self._handler
-        assert handler is not None  # made in the first step of reading, before any cancel
-        left = self._wire.unread()
+        handler, wire = self._handler, self.connection.wire
+        if handler is None:  # the handshake was not over
+            self.end(goodbye)
+            return
+        left = wire.unread()
         while left > 0:
-            data = self._wire.read(min(left, self._house.config.limits.read_bytes))
+            data = wire.read(min(left, self._config.limits.read_bytes))
             if not data:
                 break
             left -= len(data)
             self.received += len(data)
             await self._admit(handler.handle(data))
         await self._admit(handler.draining())
-        self.end(Cause.DRAINED)
+        self.end(goodbye)
 
     async def _linger(self) -> None:
         """Say that no more comes and read on for a while.
@@ -360,9 +380,9 @@ class Link:
         self._lingering = True
         await self.connection.send_eof()
         if self._reason is None or self._reason.cause is not Cause.EOF:
-            with trio.move_on_after(self._house.config.timeouts.linger):
-                while self._wire.read(self._house.config.limits.read_bytes) != b"":
-                    await self._wire.readable()
+            with trio.move_on_after(self._config.timeouts.linger):
+                while self.connection.wire.read(self._config.limits.read_bytes) != b"":
+                    await self.connection.wire.readable()
 
     async def _close(self) -> None:
         """Let go of the wire, at once. Does nothing the second time."""
@@ -372,13 +392,13 @@ class Link:
         self.lane.shut_down()
         self._unsent = self.connection.shut()
         with trio.move_on_after(_CLOSE_SECONDS, shield=True), _Isolation(self):
-            await self._wire.close()
+            await self.connection.wire.close()
 
     def _leave(self) -> None:
         """The one ending."""
-        self._house.leave(self)
+        reason = self._reason or CloseReason(Cause.STOPPED)
+        self._house.leave(self, reason.cause)
         if self._handler is not None:
-            reason = self._reason or CloseReason(Cause.STOPPED)
             try:
                 self._handler.closed(reason)
             except BaseException as error:
@@ -386,6 +406,8 @@ class Link:
                 if own is None:
                     raise
                 self._report(CloseReason(Cause.HANDLER_ERROR, own))
+        if self._house.observer is not None and reason.cause is not Cause.REFUSED:
+            self._tell_closed(reason)
 
     # Messages to the lane
 
@@ -448,17 +470,51 @@ class Link:
             )
         )
 
+    def _tell_opened(self) -> None:
+        connection = self.connection
+        self._house.observe(
+            ConnectionOpened(
+                connection=connection.id,
+                peer=connection.peer,
+                local=connection.local,
+                tls=connection.tls,
+                websocket=connection.websocket,
+                proxy=connection.proxy,
+            )
+        )
+
+    def _tell_closed(self, reason: CloseReason) -> None:
+        connection = self.connection
+        self._house.observe(
+            ConnectionEnded(
+                connection=connection.id,
+                peer=connection.peer,
+                reason=reason,
+                received=self.received,
+                sent=connection.sent,
+                messages=self.lane.executed,
+                seconds=trio.current_time() - self.began,
+            )
+        )
+
     # What the lane tells (`speedo_trio.queue.lane.LaneOwner`)
 
     def message_failed(self, message: object, error: BaseException) -> None:
-        lane = self.lane
+        lane, house = self.lane, self._house
+        house.failed += 1
         reply: bytes | BaseException | None = None
         if not isinstance(message, Message):
             error = no_message(message)
         elif not lane.shut:
             reply = self._reply_to_failure(message, error)
         if isinstance(reply, bytes):
-            self.connection.replies.append(reply)
+            connection = self.connection
+            connection.replies.append(reply)
+            house.observe(
+                MessageFailed(
+                    connection=connection.id, peer=connection.peer, message=message, error=error
+                )
+            )
         else:
             cause = Cause.HANDLER_ERROR
             if isinstance(error, ProtocolError):
@@ -466,7 +522,7 @@ class Link:
             if not lane.shut:
                 self.end(cause, reply or error, message=message)
             lane.shut = True
-        self._house.crew.resume(lane)
+        house.crew.resume(lane)
 
     def _reply_to_failure(
         self, message: Message, error: BaseException
@@ -504,7 +560,7 @@ class Link:
 
     async def _write_out(self) -> None:
         try:
-            if not await self.connection.write_out(self._house.config.timeouts.write):
+            if not await self.connection.write_out(self._config.timeouts.write):
                 self.end(Cause.WRITE_TIMEOUT, drop=True)
         except ConnectionLost as lost:
             self.end(Cause.LOST, lost, drop=True)
@@ -525,17 +581,32 @@ class Link:
     def abort_asked(self) -> None:
         self.end(Cause.ABORTED, drop=True)
 
-    # What the idle watch asks (`speedo_trio.io.idle.Idler`)
+    # What the watch asks (`speedo_trio.io.watch.Watched`)
 
     def look(self, now: float) -> float | None:
-        idle = self._house.config.timeouts.idle
-        if not self._reading or idle is None:
+        if not self._reading:
             return None
+        timeouts = self._config.timeouts
+        over = self.began + (timeouts.lifetime or inf)
+        if now >= over:
+            self.drain(Cause.LIFETIME)
+            return None
+        first, idle, next_look = timeouts.first_message, timeouts.idle, over
+        if first is not None and not (self.lane.executed or self.lane.claimed):
+            if now >= self.began + first:
+                self.end(Cause.FIRST_MESSAGE)
+                return None
+            next_look = min(next_look, self.began + first)
+        if idle is not None:
+            if self._idle(now) >= idle:
+                self.end(Cause.IDLE)
+                return None
+            next_look = min(next_look, now + idle / IDLE_LOOKS)
+        return None if next_look == inf else next_look
+
+    def _idle(self, now: float) -> float:
+        """How long nothing has happened."""
         seen = (self.received, self.connection.sent, self.lane.executed)
         if seen != self._last_seen or self.lane.claimed or not self.connection.idle:
-            self._last_seen, self._idle_looks = seen, 0
-        self._idle_looks += 1
-        if self._idle_looks > IDLE_LOOKS:
-            self.end(Cause.IDLE)
-            return None
-        return now + idle / IDLE_LOOKS
+            self._last_seen, self._seen_at = seen, now
+        return now - self._seen_at

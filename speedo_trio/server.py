@@ -11,105 +11,51 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
-from speedo_trio.config import Config
+from speedo_trio.config import FIXED, Config, flat
+from speedo_trio.entrance import Entrance
 from speedo_trio.errors import ServerClosed
 from speedo_trio.events import (
-    Address,
-    ConnectionRefused,
     Drained,
     DrainReport,
     DrainStarted,
+    GraceOver,
     Listening,
+    Reconfigured,
     log_event,
 )
-from speedo_trio.io.binds import open_sockets, parse_bind
+from speedo_trio.house import House, Totals
+from speedo_trio.io.binds import parse_bind
 from speedo_trio.io.border import Border
-from speedo_trio.io.idle import IdleWatch
+from speedo_trio.io.door import Door, Introduction
+from speedo_trio.io.guests import Guests
 from speedo_trio.io.listener import Listener
-from speedo_trio.io.wire import StreamWire, Wire
-from speedo_trio.link import IDLE_LOOKS, House, Link, Totals
+from speedo_trio.io.sockets import open_sockets, outlives_us
+from speedo_trio.io.watch import Watch
+from speedo_trio.io.wire import StreamWire
+from speedo_trio.link import Link
 from speedo_trio.queue.lane import Tally
+from speedo_trio.stats import ConnectionStats, ServerStats
 from speedo_trio.worker.crew import Crew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from speedo_trio.events import Event, Observer
+    from speedo_trio.events import Address, Observer, TLSInfo
+    from speedo_trio.house import Resident
     from speedo_trio.protocol.handler import Connection, ProtocolHandlerFactory
 
 
 DEFAULT_CONFIG = Config()
 
 
-@frozen(kw_only=True)
-class ServerStats:
-    """What a server is doing and has done, at one moment."""
+_FRESH_SECONDS = 1.0
+"""How long a drain waits for the first message of those who have just come, where others accept
+too. Their request is a round trip away, unless they have nothing to say."""
 
-    connections: int
-    """Connections open now."""
-    accepted: int
-    """Connections served so far, those open now included."""
-    refused: int
-    """Connections closed unserved at the limit."""
-    waiting: int
-    """Messages that wait in all lanes."""
-    executed: int
-    """Messages executed so far, failed ones included."""
-    dropped: int
-    """Messages received but not executed to their end, of connections that have ended."""
-    received: int
-    """Bytes received so far."""
-    sent: int
-    """Bytes sent so far."""
-    ready: int
-    """Lanes that are ready and wait for a worker."""
-    busy: int
-    """Workers that execute a turn, threads and tasks."""
-    threads: int
-    """Worker threads, those that linger for the next message included."""
-    paused: bool
-    draining: bool
-
-
-class _Entrance:
-    """Who may come in, and when: what the listeners ask (`speedo_trio.io.listener.Acceptor`)."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._limits = house.config.limits
-        self.refused = 0
-        self.paused = False
-        self.closed = False
-
-    @property
-    def _full(self) -> bool:
-        return len(self._house.links) >= self._limits.connections
-
-    def has_room(self) -> bool:
-        return not (self.paused or self._full)
-
-    def refusing(self) -> int | None:
-        if self._full and not self.paused and self._limits.when_full == "refuse":
-            return self._limits.connections
-        return None
-
-    async def room(self) -> None:
-        while not (self.closed or self.has_room() or self.refusing() is not None):
-            await self._house.stirred()
-
-    def accepted(self, wire: Wire) -> None:
-        self._house.nursery.start_soon(Link(self._house, wire).run)
-
-    def observe(self, event: Event) -> None:
-        self.refused += isinstance(event, ConnectionRefused)
-        self._house.observe(event)
-
-    def close(self) -> None:
-        """Take nobody in any more; those who wait for room are told."""
-        self.closed = True
-        self._house.stir()
+_FRESH_LOOK = 0.01
+"""Seconds between two looks at them."""
 
 
 class Server:
@@ -122,11 +68,10 @@ class Server:
         self,
         factory: ProtocolHandlerFactory,
         config: Config,
-        observer: Observer,
+        observer: Observer | None,
         nursery: trio.Nursery,
     ) -> None:
         border = Border()
-        idle = config.timeouts.idle
         self._house = House(
             config=config,
             factory=factory,
@@ -135,9 +80,10 @@ class Server:
             border=border,
             crew=Crew(config.workers, border, nursery),
             tally=Tally(config.limits.messages),
-            idle_watch=None if idle is None else IdleWatch(idle / IDLE_LOOKS),
+            watch=Watch(),
+            guests=Guests(config.limits, trio.current_time()),
         )
-        self._entrance = _Entrance(self._house)
+        self._entrance = Entrance(self._house)
         self._listeners: list[Listener] = []
         self._drain_asked = trio.Event()
         self._drained = trio.Event()
@@ -154,7 +100,12 @@ class Server:
     @property
     def connections(self) -> tuple[Connection, ...]:
         """The connections that are open now."""
-        return tuple(link.connection for link in self._house.links)
+        return tuple(link.connection for link in self._house.links.values())
+
+    @property
+    def config(self) -> Config:
+        """The settings that apply to new connections."""
+        return self._house.config
 
     def stats(self) -> ServerStats:
         """A snapshot of what the server is doing. Takes time for each open connection."""
@@ -162,9 +113,11 @@ class Server:
         return ServerStats(
             connections=len(house.links),
             accepted=house.connections,
-            refused=self._entrance.refused,
+            refused=dict(house.refused),
+            closed=dict(house.closed),
             waiting=house.tally.waiting,
             executed=totals.executed,
+            failed=house.failed,
             dropped=house.ended.dropped_messages,
             received=totals.received,
             sent=totals.sent,
@@ -174,6 +127,48 @@ class Server:
             paused=self._entrance.paused,
             draining=self._drain_asked.is_set(),
         )
+
+    def connection_stats(self, number: int) -> ConnectionStats:
+        """A snapshot of one open connection, by its `Connection.id`.
+
+        Raises:
+            LookupError: no connection of that number is open.
+        """
+        return _connection_stats(self._house.links[number])
+
+    def reconfigure(
+        self, *, config: Config | None = None, factory: ProtocolHandlerFactory | None = None
+    ) -> Reconfigured:
+        """Change settings or protocol for new connections, and load certificates anew.
+
+        Open connections go on as they began. What can't change while the server runs is left as
+        it is and told: ``workers`` and ``limits.backlog``.
+
+        Args:
+            config: the new settings; None keeps the old ones.
+            factory: makes the handlers of new connections; None keeps the old one.
+
+        Returns:
+            What was changed, and what needs a restart; observers get it too.
+
+        Raises:
+            BindError: a certificate can't be used. Then nothing was changed.
+        """
+        house, doors = self._house, {id(each.door): each.door for each in self._listeners}
+        contexts = [(door, door.load()) for door in doors.values() if door is not None]
+        changed, needs_restart = _changes(house.config, config or house.config)
+        if any(context is not None for _, context in contexts):
+            changed.append("certificates")
+        if factory is not None and factory is not house.factory:
+            changed.append("factory")
+            house.factory = factory
+        for door, context in contexts:
+            door.context = context
+        if config is not None:
+            house.reconfigure(config)
+        event = Reconfigured(changed=tuple(changed), needs_restart=tuple(needs_restart))
+        house.observe(event)
+        return event
 
     def pause(self) -> None:
         """Accept no new connections for now; those open are served, new ones wait in the kernel."""
@@ -218,22 +213,38 @@ class Server:
             raise ServerClosed("the server was stopped before it had drained")
         return self._report
 
-    async def serve_stream(self, stream: trio.abc.Stream) -> None:
+    async def serve_stream(
+        self,
+        stream: trio.abc.Stream,
+        *,
+        peer: Address | None = None,
+        local: Address | None = None,
+        tls: TLSInfo | None = None,
+    ) -> None:
         """Serve one peer over any Trio stream; returns when the connection has ended.
 
         The server closes the stream. It counts as a connection: at ``limits.connections`` this
-        waits for room. A cancel aborts the connection.
+        waits for room; limits by address and rate are not applied. A cancel aborts the
+        connection.
+
+        Args:
+            stream: what carries the bytes.
+            peer: what `Connection.peer` shall be; ``stream:`` if not given.
+            local: what `Connection.local` shall be; ``stream:`` if not given.
+            tls: what `Connection.tls` shall be.
 
         Raises:
             ServerClosed: the server drains or has ended; the stream is closed.
         """
         entrance = self._entrance
         try:
-            while not (entrance.closed or entrance.has_room()):
+            while (entrance.paused or entrance.full) and not entrance.closed:
                 await self._house.stirred()
             if entrance.closed:
                 raise ServerClosed("the server drains or has ended; it takes no new connection")
-            link = Link(self._house, StreamWire(stream, self._house.config.limits.read_bytes))
+            wire = StreamWire(stream, self._house.config.limits.read_bytes)
+            introduction = Introduction(peer=peer, local=local, tls=tls)
+            link = Link(self._house, wire, introduction=introduction)
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
@@ -259,8 +270,7 @@ class Server:
         self._listeners = listeners
         house.crew.start()
         house.nursery.start_soon(house.border.guard)
-        if house.idle_watch is not None:
-            house.nursery.start_soon(house.idle_watch.keep)
+        house.nursery.start_soon(house.watch.keep)
         try:
             for listener in listeners:
                 house.nursery.start_soon(listener.run, self._entrance)
@@ -281,12 +291,13 @@ class Server:
         house.observe(DrainStarted(connections=len(house.links), grace=grace))
         self._stop_accepting()
         connections = len(house.links)
-        for link in tuple(house.links):
-            link.drain()
         ended = evolve(house.ended)
         with self._grace:
+            await self._drain_links()
             await self._all_gone()
-        for link in tuple(house.links):
+        if house.links:
+            house.observe(GraceOver(connections=len(house.links), messages=house.tally.waiting))
+        for link in tuple(house.links.values()):
             link.cut_off()
         with self._kill:
             await self._all_gone()
@@ -314,11 +325,25 @@ class Server:
             seconds=trio.current_time() - began,
         )
 
+    async def _drain_links(self) -> None:
+        """Have every link finish; those that only just came get time for their first message."""
+        links, end = self._house.links, trio.current_time() + _FRESH_SECONDS
+        for link in tuple(links.values()):
+            if not link.fresh:
+                link.drain()
+        while fresh := [link for link in links.values() if not link.draining]:
+            over = trio.current_time() >= end
+            for link in fresh:
+                if over or not link.fresh:
+                    link.drain()
+            await trio.sleep(_FRESH_LOOK)
+
     def _stop_accepting(self) -> None:
-        """Take what the kernel has queued, for closing would reset it, then close."""
+        """Close; what the kernel has queued is taken first, if closing would reset it."""
         self._entrance.paused = False
         for listener in self._listeners:
-            listener.accept(self._entrance, 2 * self._house.config.limits.backlog)
+            if not listener.outlives:
+                listener.accept(self._entrance, 2 * self._house.config.limits.backlog)
             listener.close()
         self._entrance.close()
 
@@ -328,7 +353,7 @@ class Server:
 
     def _totals(self) -> Totals:
         totals = evolve(self._house.ended)
-        for link in self._house.links:
+        for link in self._house.links.values():
             totals.add(link)
         return totals
 
@@ -345,7 +370,7 @@ async def serve(
     factory: ProtocolHandlerFactory,
     *binds: str,
     config: Config = DEFAULT_CONFIG,
-    observer: Observer = log_event,
+    observer: Observer | None = log_event,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> DrainReport:
     """Serve a protocol on some addresses until the server is drained.
@@ -359,14 +384,16 @@ async def serve(
         binds: where to listen, see `speedo_trio.io.binds`. None at all is allowed: then peers
             come by `Server.serve_stream` only.
         config: limits, timeouts and workers.
-        observer: gets every event; the default logs to the logger ``speedo_trio``.
+        observer: gets every event; the default logs to the logger ``speedo_trio``, None gives
+            them to nobody.
         task_status: given by `trio.Nursery.start`; gets the `Server`.
 
     Returns:
         What the drain did. `Server.drain` starts it.
 
     Raises:
-        BindError: an address cannot be listened on; then nothing was started.
+        BindError: an address cannot be listened on, or a certificate can't be used; then nothing
+            was started.
 
     On cancel: the hard stop. Connections are closed at once, threads inside a message are
     abandoned; every handler's ``closed`` is still called. That takes half a second at most.
@@ -386,14 +413,43 @@ async def serve(
 
 
 async def _open(binds: tuple[str, ...], config: Config) -> list[Listener]:
-    parsed = [parse_bind(text) for text in binds]
+    doors = [(bind, Door(bind) if bind.layered else None) for bind in map(parse_bind, binds)]
     listeners: list[Listener] = []
     try:
-        for bind in parsed:
+        for bind, door in doors:
             opened = await open_sockets(bind, config.limits.backlog)
-            listeners += map(Listener, opened)
+            outlives = outlives_us(bind)
+            listeners += [Listener(each, door, outlives=outlives) for each in opened]
     except BaseException:
         for listener in listeners:
             listener.close()
         raise
     return listeners
+
+
+def _changes(old: Config, new: Config) -> tuple[list[str], list[str]]:
+    """The names of the settings that differ: those that can change, those that can't."""
+    changed: list[str] = []
+    needs_restart: list[str] = []
+    for name, value in flat(new).items():
+        if value != flat(old)[name]:
+            (needs_restart if name in FIXED else changed).append(name)
+    return changed, needs_restart
+
+
+def _connection_stats(link: Resident) -> ConnectionStats:
+    connection = link.connection
+    return ConnectionStats(
+        id=connection.id,
+        peer=connection.peer,
+        local=connection.local,
+        tls=connection.tls,
+        websocket=connection.websocket,
+        proxy=connection.proxy,
+        seconds=trio.current_time() - link.began,
+        received=link.received,
+        sent=connection.sent,
+        executed=link.lane.executed,
+        waiting=link.lane.waiting,
+        unsent=connection.unsent,
+    )

@@ -1,4 +1,4 @@
-"""Where a server listens: the grammar of binds, and the sockets they stand for.
+"""Binds: where a server listens, and what stands between a socket and its protocol, as URLs.
 
 ==============================  =============================================================
 ``tcp://localhost:9292``        both loopback addresses, IPv4 and IPv6 (RFC 6761, 6.3)
@@ -6,69 +6,195 @@
 ``tcp://:9292``                 every address of the machine, IPv4 and IPv6
 ``tcp://localhost:0``           a free port, the same one for all addresses
 ``unix:/run/speedo.sock``       a Unix socket; ``?mode=660`` sets its permissions, 600 if not
+``fd://3``                      a listening socket that the process was started with
+``systemd:`` ``systemd:name``   those that systemd passed, all or by ``FileDescriptorName=``
+``tls://host:port?cert=file``   TLS over TCP
+``ws://host:port/path``         WebSocket over TCP; without a path, any
+``wss://host:port?cert=file``   WebSocket over TLS over TCP
 ==============================  =============================================================
 
-Next: `speedo_trio.io.listener`.
+``+proxy``, ``+tls`` and ``+ws`` after a scheme add a layer to any of them, in whatever order they
+are written: ``tls+proxy://…``, ``systemd+tls:name?cert=…``, ``unix+ws:/run/speedo.sock``. A PROXY
+header is always read first, then TLS, then WebSocket.
+
+==============  ===========  =================================================================
+option          with
+==============  ===========  =================================================================
+``mode``        ``unix``     permissions of the socket's file, in octal
+``reuseport``   TCP          other processes may listen there too (SO_REUSEPORT, socket(7))
+``cert``        TLS          file with the certificate and those that it is signed by, PEM
+``key``         TLS          file with its private key; the one of ``cert`` if not given
+``ca``          TLS          file with certificates; who has none signed by them is refused
+``alpn``        TLS          protocols to agree on (RFC 7301), by preference, commas between
+``trust``       ``+proxy``   networks whose PROXY headers are believed, commas between;
+                             loopback if not given
+``path``        ``+ws``      the path, where the URL has no place for one
+==============  ===========  =================================================================
+
+Next: `speedo_trio.io.sockets`, which opens them.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import socket
-import stat
-from typing import TypeAlias
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qsl, quote
 
-import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
-from speedo_trio.errors import BindError
+from speedo_trio.errors import BindError, ConfigError
+from speedo_trio.io.networks import DEFAULT_TRUSTED, TrustedNetworks, parse_networks
+from speedo_trio.io.tls import TLSFiles
 
-_PORT_TRIES = 20
-"""How often a free port is looked for that is free for all addresses."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _UNIX_PATH_BYTES = 107
 """The longest path of a Unix socket: sockaddr_un has 108 bytes, the last one is zero (unix(7))."""
 
-_TCP = re.compile(
-    r"tcp://(\[(?P<six>[0-9a-fA-F.]*:[0-9a-fA-F:.]*(%[^\]]+)?)\]|(?P<host>[^:\[\]/?#@\0]*))"
-    r":(?P<port>[0-9]{1,5})/?"
+_BIND = re.compile(
+    r"(?P<scheme>tcp|tls|wss?|unix|fd|systemd)(?P<layers>(\+(proxy|tls|ws))*)"
+    r":(?P<place>[^?#\0]*)(\?(?P<query>[^#\0]*))?"
 )
-_UNIX = re.compile(r"unix:(?P<path>/[^?#\0]*)(\?(?P<query>[^#]*))?")
+_HOST = re.compile(
+    r"//(\[(?P<six>[0-9a-fA-F.]*:[0-9a-fA-F:.]*(%[^\]]+)?)\]|(?P<host>[^:\[\]/@]*))"
+    r":(?P<port>[0-9]{1,5})(?P<path>/[!-~]*)?"
+)
+_NAME = re.compile(r"[!-9;-~]*")
+"""What ``FileDescriptorName=`` may be (systemd.socket(5)): printable, no colon."""
+
+_OVER_TCP: dict[str, frozenset[str]] = {
+    "tcp": frozenset(),
+    "tls": frozenset({"tls"}),
+    "ws": frozenset({"ws"}),
+    "wss": frozenset({"tls", "ws"}),
+}
+"""The schemes that stand for TCP, and the layers that they have without being asked."""
+
+ALLOWED = (
+    "allowed are tcp://host:port, tcp://[v6]:port, tcp://:port, unix:/path?mode=660, fd://3, "
+    "systemd:, systemd:name, tls://host:port?cert=file, ws://host:port/path, "
+    "wss://host:port?cert=file, and +proxy, +tls or +ws after a scheme"
+)
+
+_HINTS = {
+    "mode": "mode=NNN, in octal",
+    "reuseport": "reuseport",
+    "cert": "cert=file",
+    "key": "key=file",
+    "ca": "ca=file",
+    "alpn": "alpn=names",
+    "trust": "trust=networks",
+    "path": "path=/path",
+}
 
 
 @frozen
-class TCPBind:
+class TCPSource:
     """A host and a port."""
 
     host: str
     port: int
-
-    def __str__(self) -> str:
-        return (
-            f"tcp://[{self.host}]:{self.port}"
-            if ":" in self.host
-            else f"tcp://{self.host}:{self.port}"
-        )
+    reuseport: bool = False
 
 
 @frozen
-class UnixBind:
+class UnixSource:
     """A path and the permissions of the socket there."""
 
     path: str
     mode: int = 0o600
 
+
+@frozen
+class FdSource:
+    """A descriptor that the process was started with."""
+
+    number: int
+
+
+@frozen
+class SystemdSource:
+    """The sockets that systemd passed under a name; all without one."""
+
+    name: str = ""
+
+
+Source: TypeAlias = TCPSource | UnixSource | FdSource | SystemdSource
+
+
+@frozen
+class Bind:
+    """Where to listen, and the layers between what is accepted there and the protocol."""
+
+    source: Source
+    proxy: TrustedNetworks | None = None
+    """Whose PROXY headers are believed; None: no header is expected."""
+    tls: TLSFiles | None = None
+    websocket: str | None = None
+    """The path that is served, any when it is empty; None: no WebSocket."""
+
     def __str__(self) -> str:
-        return f"unix:{self.path}"
+        """The bind as a URL, which `parse_bind` reads back."""
+        options = "&".join(self._options())
+        return f"{self._scheme}:{self._place}" + (f"?{options}" if options else "")
 
+    def inherited(self, number: int) -> Bind:
+        """The same layers over a socket that a process is started with, at descriptor `number`."""
+        return evolve(self, source=FdSource(number))
 
-Bind: TypeAlias = TCPBind | UnixBind
+    @property
+    def layered(self) -> bool:
+        """Whether there is a handshake before the protocol begins."""
+        return not (self.proxy is None and self.tls is None and self.websocket is None)
 
-_Name: TypeAlias = tuple[socket.AddressFamily, tuple[str | int, ...]]
-"""A family, and a socket's name in it without the port: the host, for IPv6 its scope too."""
+    @property
+    def _scheme(self) -> str:
+        layers = {"tls"} if self.tls is not None else set()
+        if self.websocket is not None:
+            layers.add("ws")
+        proxy = "+proxy" if self.proxy is not None else ""
+        match self.source:
+            case TCPSource():
+                return next(name for name, own in _OVER_TCP.items() if own == layers) + proxy
+            case UnixSource():
+                scheme = "unix"
+            case FdSource():
+                scheme = "fd"
+            case SystemdSource():
+                scheme = "systemd"
+        return scheme + proxy + "".join(f"+{layer}" for layer in sorted(layers))
+
+    @property
+    def _place(self) -> str:
+        match self.source:
+            case TCPSource(host, port):
+                path = self.websocket or ""
+                return f"//[{host}]:{port}{path}" if ":" in host else f"//{host}:{port}{path}"
+            case UnixSource(path):
+                return path
+            case FdSource(number):
+                return f"//{number}"
+            case SystemdSource(name):
+                return name
+
+    def _options(self) -> Iterator[str]:
+        match self.source:
+            case TCPSource(reuseport=True):
+                yield "reuseport"
+            case UnixSource(mode=mode) if mode != UnixSource.mode:
+                yield f"mode={mode:o}"
+            case _:
+                pass
+        if self.tls is not None:
+            files = (("cert", self.tls.cert), ("key", self.tls.key), ("ca", self.tls.ca))
+            yield from (f"{name}={quote(file)}" for name, file in files if file is not None)
+            if self.tls.alpn:
+                yield f"alpn={quote(','.join(self.tls.alpn), safe=',/')}"
+        if self.proxy is not None and self.proxy != DEFAULT_TRUSTED:
+            yield f"trust={quote(str(self.proxy), safe=',/:')}"
+        if self.websocket and not isinstance(self.source, TCPSource):
+            yield f"path={quote(self.websocket)}"
 
 
 def parse_bind(text: str) -> Bind:
@@ -77,163 +203,112 @@ def parse_bind(text: str) -> Bind:
     Raises:
         BindError: it is none of them.
     """
-    if match := _TCP.fullmatch(text):
+    match = _BIND.fullmatch(text)
+    if match is None:
+        raise _no_bind(text)
+    layers = _layers(text, match["scheme"], match["layers"])
+    options = _Options(text, match["query"] or "")
+    source, path = _source(text, match["scheme"], match["place"], options)
+    proxy = _trusted(text, options) if "proxy" in layers else None
+    files = _files(text, options) if "tls" in layers else None
+    websocket = None
+    if "ws" in layers:
+        over_tcp = isinstance(source, TCPSource)
+        websocket = path if over_tcp else options.take("path", "", like="/[!-~]+")
+    elif path:
+        raise _no_bind(text)
+    options.finish()
+    return Bind(source, proxy, files, websocket)
+
+
+def _no_bind(text: str) -> BindError:
+    return BindError(f"{text!r} is no address to listen on; {ALLOWED}")
+
+
+def _layers(text: str, scheme: str, added: str) -> set[str]:
+    layers = [*_OVER_TCP.get(scheme, ()), *added.split("+")[1:]]
+    if len(set(layers)) < len(layers):
+        raise BindError(f"{text}: a layer is there twice; allowed is each once")
+    return set(layers)
+
+
+class _Options:
+    """The query of a bind: each option is taken once, and none may be left."""
+
+    def __init__(self, text: str, query: str) -> None:
+        self._text = text
+        self._left: dict[str, str] = {}
+        self._known: list[str] = []
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if name in self._left:
+                raise BindError(f"{text}: {name} is there twice; allowed is once")
+            self._left[name] = value
+
+    def take(self, name: str, default: str, like: str = ".+") -> str:
+        """The option's value, which must match `like`."""
+        self._known.append(name)
+        if name not in self._left:
+            return default
+        value = self._left.pop(name)
+        if not re.fullmatch(like, value, re.DOTALL):
+            raise BindError(
+                f"{self._text}: {name}={value} is not allowed; allowed is {_HINTS[name]}"
+            )
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Whether the option is there; it has no value."""
+        there = name in self._left
+        self.take(name, "", like="")
+        return there
+
+    def finish(self) -> None:
+        """See that all were taken."""
+        for name, value in self._left.items():
+            known = " and ".join(_HINTS[name] for name in self._known) or "no option"
+            raise BindError(f"{self._text}: {name}={value} is not allowed; allowed is {known}")
+
+
+def _source(text: str, scheme: str, place: str, options: _Options) -> tuple[Source, str]:
+    """The source, and the path in a URL with a host."""
+    if scheme in _OVER_TCP and (match := _HOST.fullmatch(place)):
         port = int(match["port"])
         if port > 65_535:
             raise BindError(f"{text}: port {port} is over 65535")
-        return TCPBind(match["six"] or match["host"] or "", port)
-    if match := _UNIX.fullmatch(text):
-        return _unix_bind(text, match["path"], match["query"] or "")
-    raise BindError(f"{text!r} is no address to listen on; {ALLOWED}")
+        host, path = match["six"] or match["host"] or "", match["path"] or ""
+        return TCPSource(host, port, options.flag("reuseport")), "" if path == "/" else path
+    if scheme == "unix" and place.startswith("/"):
+        return _unix_source(text, place, options), ""
+    if scheme == "fd" and (match := re.fullmatch("//([0-9]{1,9})", place)):
+        return FdSource(int(match[1])), ""
+    if scheme == "systemd" and _NAME.fullmatch(place):
+        return SystemdSource(place), ""
+    raise _no_bind(text)
 
 
-ALLOWED = "allowed are tcp://host:port, tcp://[v6]:port, tcp://:port and unix:/path?mode=660"
-
-
-def _unix_bind(text: str, path: str, query: str) -> UnixBind:
-    mode = 0o600
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name != "mode" or not re.fullmatch("0?[0-7]{3}", value):
-            raise BindError(f"{text}: {name}={value} is not allowed; allowed is mode=NNN, in octal")
-        mode = int(value, 8)
+def _unix_source(text: str, path: str, options: _Options) -> UnixSource:
     size = len(path.encode("utf-8", "surrogatepass"))
     if size > _UNIX_PATH_BYTES:
         raise BindError(f"{text}: the path is {size} bytes, allowed are {_UNIX_PATH_BYTES}")
-    return UnixBind(path, mode)
+    return UnixSource(path, int(options.take("mode", "600", like="0?[0-7]{3}"), 8))
 
 
-async def open_sockets(bind: Bind, backlog: int) -> list[socket.socket]:
-    """Open, bind and listen: a socket for each address that the bind stands for.
-
-    Raises:
-        BindError: the address is in use, not this machine's, not permitted, or unknown.
-    """
+def _trusted(text: str, options: _Options) -> TrustedNetworks:
+    networks = options.take("trust", "")
     try:
-        if isinstance(bind, UnixBind):
-            return [_open_unix(bind, backlog)]
-        return _open_tcp(await _resolve(bind), bind.port, backlog)
-    except (OSError, ValueError) as error:  # the latter: names that no encoding can express
-        if isinstance(error, BindError):
-            raise
-        text = getattr(error, "strerror", None) or error
-        raise BindError(f"cannot listen on {bind}: {text}") from error
+        return parse_networks(networks) if networks else DEFAULT_TRUSTED
+    except ConfigError as error:
+        raise BindError(f"{text}: trust: {error}") from None
 
 
-async def _resolve(bind: TCPBind) -> list[_Name]:
-    if bind.host.lower() == "localhost":
-        return [(socket.AF_INET, ("127.0.0.1",)), (socket.AF_INET6, ("::1",))]
-    if not bind.host:
-        return [(socket.AF_INET, ("0.0.0.0",)), (socket.AF_INET6, ("::",))]  # noqa: S104  # asked for
-    found = await trio.socket.getaddrinfo(
-        bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+def _files(text: str, options: _Options) -> TLSFiles:
+    cert = options.take("cert", "")
+    if not cert:
+        raise BindError(f"{text}: TLS needs a certificate; allowed is ?cert=file, and key=file")
+    alpn = options.take("alpn", "", like="[!-+--~]{1,255}(,[!-+--~]{1,255})*")
+    return TLSFiles(
+        cert=cert,
+        key=options.take("key", "") or None,
+        ca=options.take("ca", "") or None,
+        alpn=tuple(filter(None, alpn.split(","))),
     )
-    names = {(family, (name[0], *name[2:])): None for family, _, _, _, name in found}
-    return list(names)
-
-
-def _open_tcp(addresses: list[_Name], port: int, backlog: int) -> list[socket.socket]:
-    for tries_left in reversed(range(_PORT_TRIES if port == 0 else 1)):
-        try:
-            return _open_all(addresses, port, backlog)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or not tries_left:
-                raise
-    raise AssertionError("the last try returns or raises")
-
-
-def _open_all(addresses: list[_Name], port: int, backlog: int) -> list[socket.socket]:
-    """A socket for each address, all on one port; a family that the machine lacks is left out."""
-    sockets: list[socket.socket] = []
-    missing: OSError | None = None
-    try:
-        for family, name in addresses:
-            try:
-                sockets.append(_open_one(family, name, port, backlog))
-            except OSError as error:
-                if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                    raise
-                missing = error
-            else:
-                port = sockets[0].getsockname()[1]
-        if not sockets and missing is not None:
-            raise missing
-    except OSError:
-        for opened in sockets:
-            opened.close()
-        raise
-    return sockets
-
-
-def _open_one(
-    family: socket.AddressFamily, name: tuple[str | int, ...], port: int, backlog: int
-) -> socket.socket:
-    opened = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        opened.setblocking(False)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        opened.bind((name[0], port, *name[1:]))
-        opened.listen(backlog)
-    except BaseException:
-        opened.close()
-        raise
-    return opened
-
-
-def _open_unix(bind: UnixBind, backlog: int) -> socket.socket:
-    _remove_stale(bind)
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        opened.setblocking(False)
-        opened.bind(bind.path)
-        os.chmod(bind.path, bind.mode)  # nobody can connect before listen()
-        opened.listen(backlog)
-    except BaseException:
-        opened.close()
-        raise
-    return opened
-
-
-def _remove_stale(bind: UnixBind) -> None:
-    """Remove the socket file of a server that is gone.
-
-    Raises:
-        BindError: there is something else, or a server answers there.
-    """
-    try:
-        mode = os.lstat(bind.path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise BindError(f"cannot listen on {bind}: there is a file that is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a live server with a full backlog gives EAGAIN
-        try:
-            probe.connect(bind.path)
-        except ConnectionRefusedError:
-            os.unlink(bind.path)
-            return
-        except BlockingIOError:
-            pass
-    raise BindError(f"cannot listen on {bind}: another server listens there")
-
-
-def socket_file(opened: socket.socket) -> tuple[str, int, int] | None:
-    """A Unix socket's path, device and inode, by which `remove_file` knows it; None for others."""
-    if opened.family != socket.AF_UNIX:
-        return None
-    path = opened.getsockname()
-    found = os.lstat(path)
-    return path, found.st_dev, found.st_ino
-
-
-def remove_file(file: tuple[str, int, int]) -> None:
-    """Unlink the socket file, unless another server has put its own there."""
-    path, device, inode = file
-    try:
-        found = os.lstat(path)
-        if (found.st_dev, found.st_ino) == (device, inode):
-            os.unlink(path)
-    except OSError:
-        pass  # gone, or no longer ours to remove: nothing is left to do about it

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from speedo_trio.config import Limits
-    from speedo_trio.events import Address, TLSInfo
+    from speedo_trio.events import Address, ProxyInfo, TLSInfo, WebSocketInfo
     from speedo_trio.io.border import Border
+    from speedo_trio.io.door import Introduction
     from speedo_trio.io.wire import Data, Wire
 
 
@@ -74,15 +75,15 @@ class WireConnection:
         "_owner",
         "_rest",
         "_room",
-        "_wire",
         "_writing",
         "_written",
         "broken",
         "encode",
         "id",
+        "introduction",
         "replies",
         "sent",
-        "tls",
+        "wire",
     )
 
     def __init__(
@@ -92,15 +93,17 @@ class WireConnection:
         owner: ConnectionOwner,
         border: Border,
         limits: Limits,
-        tls: TLSInfo | None = None,
+        introduction: Introduction | None = None,
     ) -> None:
         self.id: int = number
-        self.tls: TLSInfo | None = tls
+        self.introduction: Introduction | None = introduction
+        """What the wire does not tell of the peer; set when it is known."""
         self.replies: list[bytes] = []
         self.encode: Callable[[bytes], bytes] | None = None
         self.sent: int = 0
         """Bytes that the kernel took."""
-        self._wire = wire
+        self.wire: Wire = wire
+        """What carries the bytes; another one once the peer has come through a door."""
         self._owner = owner
         self._border = border
         self._limits = limits
@@ -119,11 +122,25 @@ class WireConnection:
 
     @property
     def peer(self) -> Address:
-        return self._wire.peer
+        introduction = self.introduction
+        return (introduction and introduction.peer) or self.wire.peer
 
     @property
     def local(self) -> Address:
-        return self._wire.local
+        introduction = self.introduction
+        return (introduction and introduction.local) or self.wire.local
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        return None if self.introduction is None else self.introduction.tls
+
+    @property
+    def websocket(self) -> WebSocketInfo | None:
+        return None if self.introduction is None else self.introduction.websocket
+
+    @property
+    def proxy(self) -> ProxyInfo | None:
+        return None if self.introduction is None else self.introduction.proxy
 
     @property
     def unsent(self) -> int:
@@ -194,7 +211,7 @@ class WireConnection:
                 self._backlog_bytes += len(data)
                 return False
             try:
-                sent = self._wire.send_nowait(data)
+                sent = self.wire.send_nowait(data)
             except ConnectionLost as lost:
                 self._closed = self.broken = True
                 self._border.soon(partial(self._owner.write_lost, lost))
@@ -242,7 +259,7 @@ class WireConnection:
                     if not self._writing:
                         return True
             with trio.move_on_after(inf if patience is None else patience) as scope:
-                sent = await self._wire.push(self._rest)
+                sent = await self.wire.push(self._rest)
             if scope.cancelled_caught:
                 return False
             with self._lock:
@@ -252,7 +269,7 @@ class WireConnection:
 
     async def send_eof(self) -> None:
         """Tell the peer that no more comes."""
-        await self._wire.send_eof()
+        await self.wire.send_eof()
 
     def shut(self) -> int:
         """Send nothing more; after this nobody but the writer task uses the wire.

@@ -1,4 +1,7 @@
-"""A listener: accepts, backs off when the system has no room, waits or refuses at the limit."""
+"""A listener: accepts, backs off when the system has no room, waits while there may be no more.
+
+Next: `speedo_trio.io.door`.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ import socket
 from typing import TYPE_CHECKING, Protocol
 
 import trio
+from attrs import evolve
 
-from speedo_trio.events import AcceptFailed, ConnectionRefused
-from speedo_trio.io.binds import remove_file, socket_file
+from speedo_trio.events import AcceptFailed
+from speedo_trio.io.sockets import remove_file, socket_file
 from speedo_trio.io.wire import SocketWire, address_of
 
 if TYPE_CHECKING:
     from speedo_trio.events import Address, Event
+    from speedo_trio.io.door import Door
     from speedo_trio.io.wire import Wire
 
 BACK_OFF = 0.1
@@ -34,17 +39,17 @@ accept(2) passes on what is wrong with the new connection and says to treat it a
 class Acceptor(Protocol):
     """Who gets accepted connections. All on the Trio thread."""
 
-    def has_room(self) -> bool:
-        """Whether one more connection may be open."""
+    def open(self) -> bool:
+        """Whether the next connection may be accepted now, to be served or refused."""
 
-    def refusing(self) -> int | None:
-        """The limit, when it is reached and peers are to be refused; None lets them wait."""
+    async def opened(self) -> None:
+        """Wait until it may."""
 
-    async def room(self) -> None:
-        """Wait until there is room and accepting is not paused."""
+    def admit(self, peer: Address, door: Door | None) -> bool:
+        """Whether to serve this peer; False: close its connection."""
 
-    def accepted(self, wire: Wire) -> None:
-        """Serve a new connection."""
+    def accepted(self, wire: Wire, listener: Listener) -> None:
+        """Serve a new connection that was admitted."""
 
     def observe(self, event: Event) -> None:
         """Tell of an event."""
@@ -53,18 +58,25 @@ class Acceptor(Protocol):
 class Listener:
     """One listening socket."""
 
-    def __init__(self, listening: socket.socket) -> None:
+    def __init__(
+        self, listening: socket.socket, door: Door | None = None, *, outlives: bool = False
+    ) -> None:
+        """Args: the socket, the door behind it, whether the socket is somebody else's too."""
         self._socket = listening
         self._scope = trio.CancelScope()
-        self._file = socket_file(listening)
+        self._file = None if outlives else socket_file(listening)
         self._tcp = listening.family != socket.AF_UNIX
-        self.address: Address = address_of(listening.getsockname())
+        self.door: Door | None = door
+        self.outlives: bool = outlives
+        """Whether others go on accepting here when this is closed: what the kernel has queued
+        then is theirs."""
+        self.address: Address = _address(listening, door)
 
     async def run(self, acceptor: Acceptor) -> None:
         """Accept until `close` is called."""
         with self._scope:
             while True:
-                await acceptor.room()
+                await acceptor.opened()
                 if self._scope.cancel_called:  # and the socket closed
                     return
                 await trio.lowlevel.wait_readable(self._socket)
@@ -78,13 +90,13 @@ class Listener:
                     await trio.sleep(BACK_OFF)
 
     def accept(self, acceptor: Acceptor, most: int) -> OSError | None:
-        """Accept what the kernel has queued, `most` connections at most, while there is room.
+        """Accept what the kernel has queued, `most` connections at most, as far as it may be.
 
         Returns:
             What the system lacks, if accepting ended with that.
         """
         for _ in range(most):
-            if not acceptor.has_room() and acceptor.refusing() is None:
+            if not acceptor.open():
                 return None
             try:
                 connected, name = self._socket.accept()
@@ -109,11 +121,8 @@ class Listener:
                 remove_file(self._file)
 
     def _take(self, acceptor: Acceptor, connected: socket.socket, name: object) -> None:
-        limit = acceptor.refusing()
-        if limit is not None:
+        if not acceptor.admit(address_of(name), self.door):
             connected.close()
-            peer = address_of(name)
-            acceptor.observe(ConnectionRefused(peer=peer, limit=limit))
             return
         connected.setblocking(False)
         if self._tcp:
@@ -121,4 +130,12 @@ class Listener:
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:  # reset already; the link will see it
                 pass
-        acceptor.accepted(SocketWire(connected, name, self.address))
+        acceptor.accepted(SocketWire(connected, name, self.address), self)
+
+
+def _address(listening: socket.socket, door: Door | None) -> Address:
+    """Where the socket listens, as those who connect have to write it."""
+    address = address_of(listening.getsockname())
+    if door is None or address.scheme != "tcp":
+        return address
+    return evolve(address, scheme=door.scheme)

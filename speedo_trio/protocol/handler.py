@@ -30,7 +30,7 @@ from speedo_trio.protocol.message import Message
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from speedo_trio.events import Address, CloseReason, TLSInfo
+    from speedo_trio.events import Address, CloseReason, ProxyInfo, TLSInfo, WebSocketInfo
 
 Messages: TypeAlias = Iterable[Message] | None
 """What a callback gives: messages in the order of their execution, or None for none."""
@@ -45,15 +45,23 @@ class Connection(Protocol):
 
     @property
     def peer(self) -> Address:
-        """The other end's address."""
+        """The other end's address; behind a trusted proxy, the one that the proxy tells."""
 
     @property
     def local(self) -> Address:
-        """This end's address."""
+        """This end's address; behind a trusted proxy, the one that the client connected to."""
 
     @property
     def tls(self) -> TLSInfo | None:
         """What the TLS handshake agreed on; None without TLS."""
+
+    @property
+    def websocket(self) -> WebSocketInfo | None:
+        """What the WebSocket handshake agreed on; None without WebSocket."""
+
+    @property
+    def proxy(self) -> ProxyInfo | None:
+        """What a proxy told of the peer, with a PROXY header; None without one."""
 
     def write(self, data: bytes) -> bool:
         """Send `data` as it is, after all that was written before. Never blocks.
@@ -95,6 +103,20 @@ class ProtocolHandler(ABC):
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+
+    @classmethod
+    def choose_subprotocol(cls, offered: tuple[str, ...]) -> str | None:
+        """Choose among the WebSocket subprotocols that a peer offers, in its order.
+
+        For binds with WebSocket only; called before the handler is made.
+
+        Returns:
+            The one to speak, which must be among those offered; None, the default, for none.
+
+        Raises:
+            ProtocolError: the peer offers none that will do; it is refused with this as the text.
+        """
+        return None
 
     def opened(self) -> Messages:
         """The connection is open; the first messages, such as a greeting, if any."""
@@ -146,7 +168,11 @@ class ProtocolHandler(ABC):
 
 
 class ProtocolHandlerFactory(Protocol):
-    """Makes the handler for a new connection. Any callable will do; a class is its own factory."""
+    """Makes the handler for a new connection. Any callable will do; a class is its own factory.
+
+    A factory that has a method ``choose_subprotocol``, as `ProtocolHandler` classes do, is asked
+    for the WebSocket subprotocol.
+    """
 
     def __call__(self, connection: Connection, /) -> ProtocolHandler:
         """Make the handler; raising refuses the connection and is reported."""

@@ -19,7 +19,7 @@ from speedo_trio.protocol.message import Message, no_message, wrong_reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
-    from speedo_trio.events import TLSInfo
+    from speedo_trio.events import ProxyInfo, TLSInfo, WebSocketInfo
     from speedo_trio.protocol.handler import Messages, ProtocolHandler, ProtocolHandlerFactory
     from speedo_trio.protocol.message import Reply
 
@@ -32,6 +32,8 @@ class FakeConnection:
     peer: Address = Address("tcp", host="192.0.2.1", port=40_000)
     local: Address = Address("tcp", host="192.0.2.2", port=9292)
     tls: TLSInfo | None = None
+    websocket: WebSocketInfo | None = None
+    proxy: ProxyInfo | None = None
     sent: bytearray = field(factory=bytearray)
     """All that was written and replied."""
     closing: bool = False

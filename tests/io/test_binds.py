@@ -2,91 +2,80 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import socket
-import stat
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from speedo_trio.errors import BindError
-from speedo_trio.io import binds
 from speedo_trio.io.binds import (
-    TCPBind,
-    UnixBind,
-    open_sockets,
+    Bind,
+    FdSource,
+    SystemdSource,
+    TCPSource,
+    UnixSource,
     parse_bind,
-    remove_file,
-    socket_file,
 )
+from speedo_trio.io.networks import DEFAULT_TRUSTED, parse_networks
+from speedo_trio.io.tls import TLSFiles
 
 FOREIGN = "192.0.2.1"  # RFC 5737: nobody's
-
-
-@pytest.fixture
-async def opened(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[socket.socket]]:
-    """Every socket that is made during a test, all closed at its end. Async: after Trio's own."""
-    made: list[socket.socket] = []
-
-    class Remembered(socket.socket):
-        def __init__(self, *args: int, **named: int) -> None:
-            super().__init__(*args, **named)
-            made.append(self)
-
-    monkeypatch.setattr(socket, "socket", Remembered)
-    yield made
-    for each in made:
-        each.close()
-
-
-async def open_one(text: str) -> socket.socket:
-    """Open the only socket of a bind."""
-    with trio.fail_after(5):
-        (listening,) = await open_sockets(parse_bind(text), backlog=5)
-    return listening
-
-
-async def refusal(text: str) -> str:
-    """What is said of a bind that cannot be opened."""
-    with trio.fail_after(5), pytest.raises(BindError) as refused:
-        await open_sockets(parse_bind(text), backlog=5)
-    return str(refused.value)
-
-
-def names_in(folder: Path) -> list[str]:
-    """What is there."""
-    return [path.name for path in folder.iterdir()]
 
 
 # The grammar
 
 
+CERT = TLSFiles(cert="c.pem", key=None, ca=None, alpn=())
+
+
 @pytest.mark.parametrize(
     ("text", "bind"),
     [
-        ("tcp://localhost:9292", TCPBind("localhost", 9292)),
-        ("tcp://localhost:9292/", TCPBind("localhost", 9292)),
-        ("tcp://0.0.0.0:1", TCPBind("0.0.0.0", 1)),
-        ("tcp://:65535", TCPBind("", 65_535)),
-        ("tcp://[::1]:0", TCPBind("::1", 0)),
-        ("tcp://[::]:9292", TCPBind("::", 9292)),
-        ("tcp://[::ffff:127.0.0.1]:9292", TCPBind("::ffff:127.0.0.1", 9292)),
-        ("tcp://[fe80::1%eth0]:9292", TCPBind("fe80::1%eth0", 9292)),
-        ("tcp://some-host.example.org:00080", TCPBind("some-host.example.org", 80)),
-        ("unix:/run/speedo.sock", UnixBind("/run/speedo.sock", 0o600)),
-        ("unix:/run/speedo.sock?mode=660", UnixBind("/run/speedo.sock", 0o660)),
-        ("unix:/run/speedo.sock?mode=0777", UnixBind("/run/speedo.sock", 0o777)),
-        ("unix:/run/speedo.sock?mode=000", UnixBind("/run/speedo.sock", 0)),
-        ("unix:/with space/é:1", UnixBind("/with space/é:1")),
-        ("unix:/" + "x" * 106, UnixBind("/" + "x" * 106)),
+        ("tcp://localhost:9292", Bind(TCPSource("localhost", 9292))),
+        ("tcp://localhost:9292/", Bind(TCPSource("localhost", 9292))),
+        ("tcp://0.0.0.0:1", Bind(TCPSource("0.0.0.0", 1))),
+        ("tcp://:65535", Bind(TCPSource("", 65_535))),
+        ("tcp://[::1]:0", Bind(TCPSource("::1", 0))),
+        ("tcp://[::]:9292", Bind(TCPSource("::", 9292))),
+        ("tcp://[::ffff:127.0.0.1]:9292", Bind(TCPSource("::ffff:127.0.0.1", 9292))),
+        ("tcp://[fe80::1%eth0]:9292", Bind(TCPSource("fe80::1%eth0", 9292))),
+        ("tcp://some-host.example.org:00080", Bind(TCPSource("some-host.example.org", 80))),
+        ("tcp://:1?reuseport", Bind(TCPSource("", 1, reuseport=True))),
+        ("unix:/run/speedo.sock", Bind(UnixSource("/run/speedo.sock", 0o600))),
+        ("unix:/run/speedo.sock?mode=660", Bind(UnixSource("/run/speedo.sock", 0o660))),
+        ("unix:/run/speedo.sock?mode=0777", Bind(UnixSource("/run/speedo.sock", 0o777))),
+        ("unix:/run/speedo.sock?mode=000", Bind(UnixSource("/run/speedo.sock", 0))),
+        ("unix:/with space/é:1", Bind(UnixSource("/with space/é:1"))),
+        ("unix:/" + "x" * 106, Bind(UnixSource("/" + "x" * 106))),
+        ("fd://3", Bind(FdSource(3))),
+        ("systemd:", Bind(SystemdSource())),
+        ("systemd:web", Bind(SystemdSource("web"))),
+        ("tls://h:1?cert=c.pem", Bind(TCPSource("h", 1), tls=CERT)),
+        (
+            "tls://h:1?cert=/a%20b&key=k&ca=c&alpn=h2,http/1.1",
+            Bind(
+                TCPSource("h", 1),
+                tls=TLSFiles(cert="/a b", key="k", ca="c", alpn=("h2", "http/1.1")),
+            ),
+        ),
+        ("tcp+proxy://h:1", Bind(TCPSource("h", 1), proxy=DEFAULT_TRUSTED)),
+        (
+            "tls+proxy://h:1?cert=c.pem&trust=10.0.0.0/8,::1",
+            Bind(TCPSource("h", 1), proxy=parse_networks("10.0.0.0/8,::1"), tls=CERT),
+        ),
+        ("ws://h:1", Bind(TCPSource("h", 1), websocket="")),
+        ("ws://h:1/", Bind(TCPSource("h", 1), websocket="")),
+        ("ws://h:1/mqtt", Bind(TCPSource("h", 1), websocket="/mqtt")),
+        ("wss://h:1/a/b?cert=c.pem", Bind(TCPSource("h", 1), tls=CERT, websocket="/a/b")),
+        ("ws+tls://h:1?cert=c.pem", Bind(TCPSource("h", 1), tls=CERT, websocket="")),
+        ("unix+ws:/s?path=/mqtt", Bind(UnixSource("/s"), websocket="/mqtt")),
+        ("fd+tls://7?cert=c.pem", Bind(FdSource(7), tls=CERT)),
+        (
+            "systemd+ws+tls+proxy:web?cert=c.pem",
+            Bind(SystemdSource("web"), proxy=DEFAULT_TRUSTED, tls=CERT, websocket=""),
+        ),
     ],
 )
-def test_addresses_to_listen_on(text: str, bind: TCPBind | UnixBind) -> None:
+def test_addresses_to_listen_on(text: str, bind: Bind) -> None:
     """All forms of the module's docstring."""
     assert parse_bind(text) == bind
 
@@ -129,6 +118,31 @@ def test_addresses_to_listen_on(text: str, bind: TCPBind | UnixBind) -> None:
         "TCP://localhost:9292",
         "udp://localhost:9292",
         "tls://localhost:9292",
+        "tls://localhost:9292?cert=",
+        "tls://localhost:9292?key=k",
+        "tls://localhost:9292?cert=c&cert=d",
+        "tls://localhost:9292?cert=c&alpn=",
+        "tls://localhost:9292?cert=c&alpn=a,,b",
+        "tls://localhost:9292/path?cert=c",
+        "tls+tls://localhost:9292?cert=c",
+        "tcp+proxy+proxy://localhost:9292",
+        "tcp+http://localhost:9292",
+        "tcp+proxy://localhost:9292?trust=everybody",
+        "tcp://localhost:9292?trust=127.0.0.1",
+        "tcp://localhost:9292?cert=c",
+        "tcp://localhost:9292?reuseport=1",
+        "ws://localhost:9292?path=/x",
+        "ws://localhost:9292/with space",
+        "unix+ws:/p?path=x",
+        "fd:3",
+        "fd://",
+        "fd://-1",
+        "fd://three",
+        "fd://3/",
+        "fd://3?mode=600",
+        "systemd://web",
+        "systemd:a:b",
+        "systemd:a b",
         "unix:",
         "unix:relative.sock",
         "unix:./relative.sock",
@@ -167,6 +181,11 @@ def test_what_is_no_address(text: str) -> None:
         ("tcp://:70000", "port 70000", "65535"),
         ("unix:/p?owner=me", "owner=me", "mode=NNN"),
         ("unix:/p?mode=9", "mode=9", "octal"),
+        ("tcp://h:1?mode=600", "mode=600", "reuseport"),
+        ("fd://3?mode=600", "mode=600", "no option"),
+        ("tls://h:1", "tls://h:1", "?cert=file"),
+        ("tcp+proxy://h:1?trust=me", "me", "network"),
+        ("tls+tls://h:1?cert=c", "twice", "once"),
         ("unix:/" + "x" * 199, "200 bytes", "107"),
     ],
 )
@@ -180,7 +199,31 @@ def test_refusal_says_what_was_seen_and_what_is_allowed(text: str, seen: str, al
 
 
 PIECES = st.sampled_from(
-    ["tcp", "unix", ":", "//", "/", "[", "]", "::1", "localhost", "9292", "?", "mode=", "660", "\0"]
+    [
+        "tcp",
+        "unix",
+        "fd",
+        "systemd",
+        "tls",
+        "ws",
+        "+proxy",
+        "+tls",
+        "+ws",
+        ":",
+        "//",
+        "/",
+        "[",
+        "]",
+        "::1",
+        "localhost",
+        "9292",
+        "?",
+        "&",
+        "mode=",
+        "660",
+        "cert=",
+        "\x00",
+    ]
 )
 
 
@@ -194,324 +237,52 @@ def test_any_text_is_a_bind_or_refused(text: str) -> None:
     except BindError:
         return
 
-    assert isinstance(bind, TCPBind | UnixBind)
+    assert isinstance(bind, Bind)
 
 
-@given(
-    st.one_of(
-        st.builds(
-            TCPBind,
-            st.one_of(
-                st.just(""),
-                st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True),
-                st.ip_addresses(v=4).map(str),
-                st.ip_addresses(v=6).map(str),
-            ),
-            st.integers(0, 65_535),
-        ),
-        st.builds(UnixBind, st.from_regex(r"/[a-z0-9/.]{1,20}", fullmatch=True)),
-    )
+HOSTS = st.one_of(
+    st.just(""),
+    st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(str),
 )
-def test_str_of_a_bind_parses_to_it(bind: TCPBind | UnixBind) -> None:
+PATHS = st.from_regex(r"/[a-z0-9/.]{1,20}", fullmatch=True)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+BINDS = st.builds(
+    Bind,
+    st.one_of(
+        st.builds(TCPSource, HOSTS, st.integers(0, 65_535), st.booleans()),
+        st.builds(UnixSource, PATHS, st.integers(0, 0o777)),
+        st.builds(FdSource, st.integers(0, 1000)),
+        st.builds(SystemdSource, st.from_regex(r"[a-z0-9.+_-]{0,9}", fullmatch=True)),
+    ),
+    proxy=st.sampled_from([None, DEFAULT_TRUSTED, parse_networks("10.0.0.0/8,fd00::/8")]),
+    tls=st.one_of(
+        st.none(),
+        st.builds(
+            TLSFiles,
+            cert=TEXTS,
+            key=st.one_of(st.none(), TEXTS),
+            ca=st.one_of(st.none(), TEXTS),
+            alpn=st.sampled_from([(), ("mqtt",), ("h2", "http/1.1"), ("a&b=c+d%20",)]),
+        ),
+    ),
+    websocket=st.one_of(st.none(), st.just(""), PATHS),
+)
+
+
+@given(BINDS)
+def test_str_of_a_bind_parses_to_it(bind: Bind) -> None:
     """What a message names can be typed again."""
     assert parse_bind(str(bind)) == bind
 
 
-# TCP
-
-
-async def test_tcp_listens_where_it_says(opened: list[socket.socket]) -> None:
-    """One address gives one socket: that accepts, doesn't block, and has the port asked for."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-    listening = await open_one(f"tcp://127.0.0.1:{port}")
-
-    assert listening.getsockname() == ("127.0.0.1", port)
-    assert not listening.getblocking()
-    assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
-
-
-@pytest.mark.parametrize(
-    ("text", "addresses"),
-    [
-        ("tcp://localhost:0", ["127.0.0.1", "::1"]),
-        ("tcp://LocalHost:0", ["127.0.0.1", "::1"]),
-        ("tcp://:0", ["0.0.0.0", "::"]),
-        ("tcp://[::]:0", ["::"]),
-        ("tcp://0.0.0.0:0", ["0.0.0.0"]),
-    ],
-)
-async def test_tcp_addresses(text: str, addresses: list[str], opened: list[socket.socket]) -> None:
-    """A name that stands for several addresses has one and the same free port on all."""
-    sockets = await open_sockets(parse_bind(text), backlog=5)
-
-    names = [listening.getsockname() for listening in sockets]
-    assert [name[0] for name in names] == addresses
-    assert len({name[1] for name in names}) == 1
-    assert names[0][1] > 0
-
-
-async def test_ipv6_is_ipv6_only(opened: list[socket.socket]) -> None:
-    """Both families can have the same port, whatever the system's default."""
-    six = await open_one("tcp://[::]:0")
-    await open_one(f"tcp://0.0.0.0:{six.getsockname()[1]}")
-
-    assert six.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-
-
-async def test_scope_of_a_link_local_address_is_kept(
-    monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
-) -> None:
-    """A link-local address is bound on the interface that it names."""
-    bound: list[object] = []
-    monkeypatch.setattr(socket.socket, "bind", lambda _, name: bound.append(name))
-    monkeypatch.setattr(socket.socket, "getsockname", lambda _: ("fe80::1", 7, 0, 1))
-    await open_one("tcp://[fe80::1%lo]:7")
-
-    scope = socket.if_nametoindex("lo")
-    assert bound[0] in (("fe80::1", 7, 0, scope), ("fe80::1%lo", 7))
-
-
-async def test_missing_family_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
-) -> None:
-    """A machine without IPv6 listens on IPv4."""
-    whole = socket.socket.bind
-
-    def without_six(self: socket.socket, name: tuple[str, int]) -> None:
-        if self.family == socket.AF_INET6:
-            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
-        whole(self, name)
-
-    monkeypatch.setattr(socket.socket, "bind", without_six)
-    listening = await open_one("tcp://localhost:0")
-
-    assert listening.family == socket.AF_INET
-    assert [each for each in opened if each.fileno() >= 0] == [listening]
-
-
-async def test_free_port_is_free_for_both_families(
-    monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
-) -> None:
-    """When a free port is taken in the other family, another is looked for."""
-    whole = socket.socket.bind
-    taken = 3
-
-    def with_taken(self: socket.socket, name: tuple[str, int]) -> None:
-        nonlocal taken
-        if self.family == socket.AF_INET6 and taken:
-            taken -= 1
-            raise OSError(errno.EADDRINUSE, "Address already in use")
-        whole(self, name)
-
-    monkeypatch.setattr(socket.socket, "bind", with_taken)
-    sockets = await open_sockets(parse_bind("tcp://localhost:0"), backlog=5)
-
-    assert len({listening.getsockname()[1] for listening in sockets}) == 1
-    assert [each for each in opened if each.fileno() >= 0] == sockets
-
-
-async def test_search_for_a_free_port_ends(
-    monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
-) -> None:
-    """When no port is free for both families, that is told, and nothing stays open."""
-    whole = socket.socket.bind
-
-    def taken(self: socket.socket, name: tuple[str, int]) -> None:
-        if self.family == socket.AF_INET6:
-            raise OSError(errno.EADDRINUSE, "Address already in use")
-        whole(self, name)
-
-    monkeypatch.setattr(socket.socket, "bind", taken)
-
-    assert await refusal("tcp://localhost:0") == (
-        "cannot listen on tcp://localhost:0: Address already in use"
-    )
-    assert [each for each in opened if each.fileno() >= 0] == []
-
-
-async def test_port_in_use_is_refused(opened: list[socket.socket]) -> None:
-    """The text names the bind; what was opened for it is closed."""
-    first = await open_one("tcp://[::1]:0")
-    text = f"tcp://localhost:{first.getsockname()[1]}"
-
-    assert await refusal(text) == f"cannot listen on {text}: Address already in use"
-    assert [each for each in opened if each.fileno() >= 0] == [first]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (f"tcp://{FOREIGN}:0", "Cannot assign requested address"),
-        ("tcp://[2001:db8::1]:0", "Cannot assign requested address"),
-        ("tcp://no-such-host.invalid:80", ""),
-        ("tcp://256.256.256.256:80", ""),
-        ("tcp://two..dots:80", ""),
-        (f"tcp://{'long' * 20}:80", ""),
-        ("tcp:// :80", ""),
-    ],
-)
-async def test_addresses_that_are_not_ours_are_refused(
-    text: str, reason: str, opened: list[socket.socket]
-) -> None:
-    """Another machine's address, and names that nobody knows or could have."""
-    said = await refusal(text)
-
-    assert said.startswith(f"cannot listen on {text}: ")
-    assert reason in said
-    assert [each for each in opened if each.fileno() >= 0] == []
-
-
-async def test_refusal_has_its_cause(opened: list[socket.socket]) -> None:
-    """The system's error is behind the BindError."""
-    with pytest.raises(BindError) as refused:
-        await open_sockets(TCPBind(FOREIGN, 0), backlog=5)
-
-    assert isinstance(refused.value.__cause__, OSError)
-    assert refused.value.__cause__.errno == errno.EADDRNOTAVAIL
-
-
-# Unix
-
-
-@pytest.mark.parametrize(
-    ("query", "mode"), [("", 0o600), ("?mode=660", 0o660), ("?mode=0777", 0o777)]
-)
-async def test_unix_socket_has_its_mode(
-    query: str, mode: int, tmp_path: Path, opened: list[socket.socket]
-) -> None:
-    """Nobody else may connect unless the bind says so."""
-    path = tmp_path / "s"
-    listening = await open_one(f"unix:{path}{query}")
-
-    assert stat.S_IMODE(path.stat().st_mode) == mode
-    assert stat.S_ISSOCK(path.stat().st_mode)
-    assert not listening.getblocking()
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))
-
-
-async def test_unix_socket_listens_only_once_it_has_its_mode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
-) -> None:
-    """Nobody can connect before the permissions are set."""
-    modes: list[int] = []
-    whole = socket.socket.listen
-
-    def listen(self: socket.socket, backlog: int) -> None:
-        modes.append(stat.S_IMODE((tmp_path / "s").stat().st_mode))
-        whole(self, backlog)
-
-    monkeypatch.setattr(socket.socket, "listen", listen)
-    await open_one(f"unix:{tmp_path}/s?mode=640")
-
-    assert modes == [0o640]
-
-
-async def test_stale_unix_socket_is_replaced(tmp_path: Path, opened: list[socket.socket]) -> None:
-    """The file of a server that is gone is no hindrance."""
-    (await open_one(f"unix:{tmp_path}/s")).close()
-    await open_one(f"unix:{tmp_path}/s")
-
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(f"{tmp_path}/s")
-
-
-async def test_live_unix_socket_is_refused(tmp_path: Path, opened: list[socket.socket]) -> None:
-    """A server that listens keeps its path."""
-    live = await open_one(f"unix:{tmp_path}/s")
-
-    assert await refusal(f"unix:{tmp_path}/s") == (
-        f"cannot listen on unix:{tmp_path}/s: another server listens there"
-    )
-    assert socket_file(live) is not None
-    assert [each for each in opened if each.fileno() >= 0] == [live]
-
-
-async def test_live_unix_socket_with_a_full_backlog_is_refused(
-    tmp_path: Path, opened: list[socket.socket]
-) -> None:
-    """A server that is too busy to answer keeps its path."""
-    busy = socket.socket(socket.AF_UNIX)
-    busy.bind(f"{tmp_path}/s")
-    busy.listen(0)
-    backlog_is_full = False
-    while not backlog_is_full:
-        client = socket.socket(socket.AF_UNIX)
-        client.setblocking(False)
-        backlog_is_full = client.connect_ex(f"{tmp_path}/s") == errno.EAGAIN
-
-    assert "another server listens there" in await refusal(f"unix:{tmp_path}/s")
-    assert stat.S_ISSOCK(os.lstat(tmp_path / "s").st_mode)
-
-
-async def test_datagram_socket_is_refused(tmp_path: Path, opened: list[socket.socket]) -> None:
-    """A live socket of another kind keeps its path."""
-    other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    other.bind(f"{tmp_path}/s")
-
-    assert f"cannot listen on unix:{tmp_path}/s: " in await refusal(f"unix:{tmp_path}/s")
-    assert (tmp_path / "s").exists()
-
-
-async def test_other_files_are_never_removed(tmp_path: Path, opened: list[socket.socket]) -> None:
-    """A regular file, a directory and a link that stand there are refused and left alone."""
-    (tmp_path / "file").write_text("precious")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to("nowhere")
-    for name in ("file", "folder", "link"):
-        assert await refusal(f"unix:{tmp_path}/{name}") == (
-            f"cannot listen on unix:{tmp_path}/{name}: there is a file that is no socket"
-        )
-
-    assert (tmp_path / "file").read_text() == "precious"
-    assert (tmp_path / "folder").is_dir()
-    assert (tmp_path / "link").is_symlink()
-
-
-async def test_missing_folder_is_refused(tmp_path: Path, opened: list[socket.socket]) -> None:
-    """The text has the bind and the system's reason."""
-    assert await refusal(f"unix:{tmp_path}/no/s") == (
-        f"cannot listen on unix:{tmp_path}/no/s: No such file or directory"
-    )
-    assert [each for each in opened if each.fileno() >= 0] == []
-
-
-# The socket's file
-
-
-async def test_tcp_sockets_have_no_file(opened: list[socket.socket]) -> None:
-    """There is nothing to remove for them."""
-    assert socket_file(await open_one("tcp://127.0.0.1:0")) is None
-
-
-async def test_remove_file_removes_ours(tmp_path: Path, opened: list[socket.socket]) -> None:
-    """A server's own file goes; once more does nothing."""
-    file = socket_file(await open_one(f"unix:{tmp_path}/s"))
-
-    assert file is not None
-    remove_file(file)
-    assert names_in(tmp_path) == []
-    remove_file(file)
-
-
-async def test_remove_file_leaves_another_servers_file(
-    tmp_path: Path, opened: list[socket.socket]
-) -> None:
-    """A file that has replaced ours stays."""
-    file = socket_file(await open_one(f"unix:{tmp_path}/s"))
-    (tmp_path / "s").unlink()
-    await open_one(f"unix:{tmp_path}/s")
-
-    assert file is not None
-    remove_file(file)
-    assert (tmp_path / "s").exists()
-
-
-def test_allowed_tells_every_form() -> None:
-    """The text that offers what is allowed is true: all of it parses."""
-    for form in ("tcp://host:9292", "tcp://[::1]:9292", "tcp://:9292", "unix:/path?mode=660"):
-        parse_bind(form)
-    for scheme in ("tcp://host:port", "tcp://[v6]:port", "tcp://:port", "unix:/path?mode=660"):
-        assert scheme in binds.ALLOWED
+@given(BINDS, st.integers(3, 1000))
+def test_inherited_bind_has_the_same_layers(bind: Bind, number: int) -> None:
+    """What a process starts with is served as where it came from."""
+    inherited = parse_bind(str(bind.inherited(number)))
+
+    assert inherited.source == FdSource(number)
+    assert inherited.layered == bind.layered
+    assert (inherited.proxy, inherited.tls) == (bind.proxy, bind.tls)
+    assert inherited.websocket == bind.websocket

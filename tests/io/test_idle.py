@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from trio.testing import MockClock
-
 from speedo_trio.io.idle import IdleWatch
+from trio.testing import MockClock
 
 PERIOD = 10.0
 

@@ -1,0 +1,354 @@
+"""Sockets: what binds open, what is taken over, and what is said of those refused."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from speedo_trio.errors import BindError
+from speedo_trio.io.binds import Bind, TCPSource, parse_bind
+from speedo_trio.io.sockets import open_sockets, remove_file, socket_file
+
+FOREIGN = "192.0.2.1"  # RFC 5737: nobody's
+
+
+@pytest.fixture
+async def opened(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[socket.socket]]:
+    """Every socket that is made during a test, all closed at its end. Async: after Trio's own."""
+    made: list[socket.socket] = []
+
+    class Remembered(socket.socket):
+        def __init__(self, *args: int, **named: int) -> None:
+            super().__init__(*args, **named)
+            made.append(self)
+
+    monkeypatch.setattr(socket, "socket", Remembered)
+    yield made
+    for each in made:
+        each.close()
+
+
+async def open_one(text: str) -> socket.socket:
+    """Open the only socket of a bind."""
+    with trio.fail_after(5):
+        (listening,) = await open_sockets(parse_bind(text), backlog=5)
+    return listening
+
+
+async def refusal(text: str) -> str:
+    """What is said of a bind that cannot be opened."""
+    with trio.fail_after(5), pytest.raises(BindError) as refused:
+        await open_sockets(parse_bind(text), backlog=5)
+    return str(refused.value)
+
+
+def names_in(folder: Path) -> list[str]:
+    """What is there."""
+    return [path.name for path in folder.iterdir()]
+
+
+# TCP
+
+
+async def test_tcp_listens_where_it_says(opened: list[socket.socket]) -> None:
+    """One address gives one socket: that accepts, doesn't block, and has the port asked for."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    listening = await open_one(f"tcp://127.0.0.1:{port}")
+
+    assert listening.getsockname() == ("127.0.0.1", port)
+    assert not listening.getblocking()
+    assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("tcp://localhost:0", ["127.0.0.1", "::1"]),
+        ("tcp://LocalHost:0", ["127.0.0.1", "::1"]),
+        ("tcp://:0", ["0.0.0.0", "::"]),
+        ("tcp://[::]:0", ["::"]),
+        ("tcp://0.0.0.0:0", ["0.0.0.0"]),
+    ],
+)
+async def test_tcp_addresses(text: str, addresses: list[str], opened: list[socket.socket]) -> None:
+    """A name that stands for several addresses has one and the same free port on all."""
+    sockets = await open_sockets(parse_bind(text), backlog=5)
+
+    names = [listening.getsockname() for listening in sockets]
+    assert [name[0] for name in names] == addresses
+    assert len({name[1] for name in names}) == 1
+    assert names[0][1] > 0
+
+
+async def test_ipv6_is_ipv6_only(opened: list[socket.socket]) -> None:
+    """Both families can have the same port, whatever the system's default."""
+    six = await open_one("tcp://[::]:0")
+    await open_one(f"tcp://0.0.0.0:{six.getsockname()[1]}")
+
+    assert six.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+
+
+async def test_scope_of_a_link_local_address_is_kept(
+    monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
+) -> None:
+    """A link-local address is bound on the interface that it names."""
+    bound: list[object] = []
+    monkeypatch.setattr(socket.socket, "bind", lambda _, name: bound.append(name))
+    monkeypatch.setattr(socket.socket, "getsockname", lambda _: ("fe80::1", 7, 0, 1))
+    await open_one("tcp://[fe80::1%lo]:7")
+
+    scope = socket.if_nametoindex("lo")
+    assert bound[0] in (("fe80::1", 7, 0, scope), ("fe80::1%lo", 7))
+
+
+async def test_missing_family_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
+) -> None:
+    """A machine without IPv6 listens on IPv4."""
+    whole = socket.socket.bind
+
+    def without_six(self: socket.socket, name: tuple[str, int]) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        whole(self, name)
+
+    monkeypatch.setattr(socket.socket, "bind", without_six)
+    listening = await open_one("tcp://localhost:0")
+
+    assert listening.family == socket.AF_INET
+    assert [each for each in opened if each.fileno() >= 0] == [listening]
+
+
+async def test_free_port_is_free_for_both_families(
+    monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
+) -> None:
+    """When a free port is taken in the other family, another is looked for."""
+    whole = socket.socket.bind
+    taken = 3
+
+    def with_taken(self: socket.socket, name: tuple[str, int]) -> None:
+        nonlocal taken
+        if self.family == socket.AF_INET6 and taken:
+            taken -= 1
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        whole(self, name)
+
+    monkeypatch.setattr(socket.socket, "bind", with_taken)
+    sockets = await open_sockets(parse_bind("tcp://localhost:0"), backlog=5)
+
+    assert len({listening.getsockname()[1] for listening in sockets}) == 1
+    assert [each for each in opened if each.fileno() >= 0] == sockets
+
+
+async def test_search_for_a_free_port_ends(
+    monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
+) -> None:
+    """When no port is free for both families, that is told, and nothing stays open."""
+    whole = socket.socket.bind
+
+    def taken(self: socket.socket, name: tuple[str, int]) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        whole(self, name)
+
+    monkeypatch.setattr(socket.socket, "bind", taken)
+
+    assert await refusal("tcp://localhost:0") == (
+        "cannot listen on tcp://localhost:0: Address already in use"
+    )
+    assert [each for each in opened if each.fileno() >= 0] == []
+
+
+async def test_port_in_use_is_refused(opened: list[socket.socket]) -> None:
+    """The text names the bind; what was opened for it is closed."""
+    first = await open_one("tcp://[::1]:0")
+    text = f"tcp://localhost:{first.getsockname()[1]}"
+
+    assert await refusal(text) == f"cannot listen on {text}: Address already in use"
+    assert [each for each in opened if each.fileno() >= 0] == [first]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"tcp://{FOREIGN}:0", "Cannot assign requested address"),
+        ("tcp://[2001:db8::1]:0", "Cannot assign requested address"),
+        ("tcp://no-such-host.invalid:80", ""),
+        ("tcp://256.256.256.256:80", ""),
+        ("tcp://two..dots:80", ""),
+        (f"tcp://{'long' * 20}:80", ""),
+        ("tcp:// :80", ""),
+    ],
+)
+async def test_addresses_that_are_not_ours_are_refused(
+    text: str, reason: str, opened: list[socket.socket]
+) -> None:
+    """Another machine's address, and names that nobody knows or could have."""
+    said = await refusal(text)
+
+    assert said.startswith(f"cannot listen on {text}: ")
+    assert reason in said
+    assert [each for each in opened if each.fileno() >= 0] == []
+
+
+async def test_refusal_has_its_cause(opened: list[socket.socket]) -> None:
+    """The system's error is behind the BindError."""
+    with pytest.raises(BindError) as refused:
+        await open_sockets(Bind(TCPSource(FOREIGN, 0)), backlog=5)
+
+    assert isinstance(refused.value.__cause__, OSError)
+    assert refused.value.__cause__.errno == errno.EADDRNOTAVAIL
+
+
+# Unix
+
+
+@pytest.mark.parametrize(
+    ("query", "mode"), [("", 0o600), ("?mode=660", 0o660), ("?mode=0777", 0o777)]
+)
+async def test_unix_socket_has_its_mode(
+    query: str, mode: int, tmp_path: Path, opened: list[socket.socket]
+) -> None:
+    """Nobody else may connect unless the bind says so."""
+    path = tmp_path / "s"
+    listening = await open_one(f"unix:{path}{query}")
+
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert stat.S_ISSOCK(path.stat().st_mode)
+    assert not listening.getblocking()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
+async def test_unix_socket_listens_only_once_it_has_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
+) -> None:
+    """Nobody can connect before the permissions are set."""
+    modes: list[int] = []
+    whole = socket.socket.listen
+
+    def listen(self: socket.socket, backlog: int) -> None:
+        modes.append(stat.S_IMODE((tmp_path / "s").stat().st_mode))
+        whole(self, backlog)
+
+    monkeypatch.setattr(socket.socket, "listen", listen)
+    await open_one(f"unix:{tmp_path}/s?mode=640")
+
+    assert modes == [0o640]
+
+
+async def test_stale_unix_socket_is_replaced(tmp_path: Path, opened: list[socket.socket]) -> None:
+    """The file of a server that is gone is no hindrance."""
+    (await open_one(f"unix:{tmp_path}/s")).close()
+    await open_one(f"unix:{tmp_path}/s")
+
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"{tmp_path}/s")
+
+
+async def test_live_unix_socket_is_refused(tmp_path: Path, opened: list[socket.socket]) -> None:
+    """A server that listens keeps its path."""
+    live = await open_one(f"unix:{tmp_path}/s")
+
+    assert await refusal(f"unix:{tmp_path}/s") == (
+        f"cannot listen on unix:{tmp_path}/s: another server listens there"
+    )
+    assert socket_file(live) is not None
+    assert [each for each in opened if each.fileno() >= 0] == [live]
+
+
+async def test_live_unix_socket_with_a_full_backlog_is_refused(
+    tmp_path: Path, opened: list[socket.socket]
+) -> None:
+    """A server that is too busy to answer keeps its path."""
+    busy = socket.socket(socket.AF_UNIX)
+    busy.bind(f"{tmp_path}/s")
+    busy.listen(0)
+    backlog_is_full = False
+    while not backlog_is_full:
+        client = socket.socket(socket.AF_UNIX)
+        client.setblocking(False)
+        backlog_is_full = client.connect_ex(f"{tmp_path}/s") == errno.EAGAIN
+
+    assert "another server listens there" in await refusal(f"unix:{tmp_path}/s")
+    assert stat.S_ISSOCK(os.lstat(tmp_path / "s").st_mode)
+
+
+async def test_datagram_socket_is_refused(tmp_path: Path, opened: list[socket.socket]) -> None:
+    """A live socket of another kind keeps its path."""
+    other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    other.bind(f"{tmp_path}/s")
+
+    assert f"cannot listen on unix:{tmp_path}/s: " in await refusal(f"unix:{tmp_path}/s")
+    assert (tmp_path / "s").exists()
+
+
+async def test_other_files_are_never_removed(tmp_path: Path, opened: list[socket.socket]) -> None:
+    """A regular file, a directory and a link that stand there are refused and left alone."""
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "folder", "link"):
+        assert await refusal(f"unix:{tmp_path}/{name}") == (
+            f"cannot listen on unix:{tmp_path}/{name}: there is a file that is no socket"
+        )
+
+    assert (tmp_path / "file").read_text() == "precious"
+    assert (tmp_path / "folder").is_dir()
+    assert (tmp_path / "link").is_symlink()
+
+
+async def test_missing_folder_is_refused(tmp_path: Path, opened: list[socket.socket]) -> None:
+    """The text has the bind and the system's reason."""
+    assert await refusal(f"unix:{tmp_path}/no/s") == (
+        f"cannot listen on unix:{tmp_path}/no/s: No such file or directory"
+    )
+    assert [each for each in opened if each.fileno() >= 0] == []
+
+
+# The socket's file
+
+
+async def test_tcp_sockets_have_no_file(opened: list[socket.socket]) -> None:
+    """There is nothing to remove for them."""
+    assert socket_file(await open_one("tcp://127.0.0.1:0")) is None
+
+
+async def test_remove_file_removes_ours(tmp_path: Path, opened: list[socket.socket]) -> None:
+    """A server's own file goes; once more does nothing."""
+    file = socket_file(await open_one(f"unix:{tmp_path}/s"))
+
+    assert file is not None
+    remove_file(file)
+    assert names_in(tmp_path) == []
+    remove_file(file)
+
+
+async def test_remove_file_leaves_another_servers_file(
+    tmp_path: Path, opened: list[socket.socket]
+) -> None:
+    """A file that has replaced ours stays."""
+    file = socket_file(await open_one(f"unix:{tmp_path}/s"))
+    (tmp_path / "s").unlink()
+    await open_one(f"unix:{tmp_path}/s")
+
+    assert file is not None
+    remove_file(file)
+    assert (tmp_path / "s").exists()
+
+
+def test_allowed_tells_every_form() -> None:
+    """The text that offers what is allowed is true: all of it parses."""
+    for form in ("tcp://host:9292", "tcp://[::1]:9292", "tcp://:9292", "unix:/path?mode=660"):
+        parse_bind(form)
+    for scheme in ("tcp://host:port", "tcp://[v6]:port", "tcp://:port", "unix:/path?mode=660"):
+        assert scheme in binds.ALLOWED
