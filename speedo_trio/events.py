@@ -309,9 +309,7 @@ def log_event(event: Event) -> None:
     protocol INFO, a failing accept or a refused connection WARNING, the rest INFO.
     """
     match event:
-        case ConnectionFailed(
-            reason=CloseReason(cause=Cause.PROTOCOL_ERROR | Cause.HANDSHAKE)
-        ):
+        case ConnectionFailed(reason=CloseReason(cause=Cause.PROTOCOL_ERROR | Cause.HANDSHAKE)):
             _logger.info("connection %d from %s: %s", event.connection, event.peer, event.reason)
         case ConnectionFailed():
             what = "" if event.message is None else f", in {event.message!r}"

@@ -113,7 +113,8 @@ class Server:
         return ServerStats(
             connections=len(house.links),
             accepted=house.connections,
-            refused=dict(house.refused),
+            refused=house.refused.total(),
+            refusals=dict(house.refused),
             closed=dict(house.closed),
             waiting=house.tally.waiting,
             executed=totals.executed,

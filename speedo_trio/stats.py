@@ -20,8 +20,10 @@ class ServerStats:
     """Connections open now."""
     accepted: int
     """Connections accepted so far, without those refused at once, with those open now."""
-    refused: Mapping[Refusal, int]
-    """Connections closed unserved, by the limit that they met; limits met by none are absent."""
+    refused: int
+    """Connections closed unserved because a limit was reached."""
+    refusals: Mapping[Refusal, int]
+    """The same by the limit that they met; limits met by none are absent."""
     closed: Mapping[Cause, int]
     """Connections that have ended, by the cause; causes of none are absent."""
     waiting: int

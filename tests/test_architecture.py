@@ -18,9 +18,11 @@ LAYERS = (
     {"cli", "testing"},
     {"mqtt", "simplepub", "echo", "sinks"},
     {"server"},
+    {"entrance"},
     {"link"},
+    {"house"},
     {"worker"},
-    {"io", "protocol", "queue", "pubsub"},
+    {"io", "protocol", "queue", "pubsub", "stats"},
     {"config", "events"},
     {"errors", "isolation"},
 )
@@ -32,11 +34,13 @@ TENANTS = {"mqtt", "simplepub", "echo", "sinks"}
 
 KNOWN_ONLY_BY = {
     "pubsub": {*TENANTS, "pubsub"},
-    "link": {"server"},
-    "worker": {"server", "link", "worker"},
-    "queue": {"server", "link", "worker", "queue"},
-    "io.listener": {"server"},
-    "io.connection": {"link"},
+    "entrance": {"server"},
+    "link": {"server", "entrance"},
+    "house": {"server", "entrance", "link"},
+    "worker": {"server", "link", "house", "worker"},
+    "queue": {"server", "link", "house", "worker", "queue"},
+    "io.listener": {"server", "entrance", "link"},
+    "io.connection": {"link", "house"},
 }
 """Only the server assembles and only the link introduces: others never see these parts."""
 

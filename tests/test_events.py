@@ -21,6 +21,7 @@ from speedo_trio.events import (
     DrainStarted,
     Event,
     Listening,
+    Refusal,
     log_event,
 )
 
@@ -141,9 +142,9 @@ LOGGED = (
         "tcp://192.0.2.7:40000: accept failed, next try in 0.1 s: [Errno 24] Too many open files",
     ),
     Logged(
-        ConnectionRefused(peer=PEER, limit=2),
+        ConnectionRefused(peer=PEER, why=Refusal.FULL, limit=2),
         logging.WARNING,
-        "connection from tcp://192.0.2.7:40000 refused: 2 connections are open",
+        "connection from tcp://192.0.2.7:40000 refused: limits.connections is 2",
     ),
     Logged(
         DrainStarted(connections=5, grace=1.5), logging.INFO, "draining 5 connections, grace 1.5 s"

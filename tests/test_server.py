@@ -29,6 +29,7 @@ from speedo_trio.events import (
     DrainStarted,
     Event,
     Listening,
+    Refusal,
 )
 from speedo_trio.protocol.handler import Connection, ProtocolHandler
 from speedo_trio.protocol.message import Message
@@ -349,9 +350,10 @@ async def test_full_server_may_refuse() -> None:
             name = over.socket.getsockname()
             assert await end_of(over) == b""
             assert served.events[-1] == ConnectionRefused(
-                peer=Address("tcp", name[0], name[1]), limit=1
+                peer=Address("tcp", name[0], name[1]), why=Refusal.FULL, limit=1
             )
             assert served.server.stats().refused == refused
+            assert served.server.stats().refusals == {Refusal.FULL: refused}
         await talk(first, b"still")
         await first.aclose()
         await eventually(lambda: not served.server.connections)

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 _UNIX_PATH_BYTES = 107
 """The longest path of a Unix socket: sockaddr_un has 108 bytes, the last one is zero (unix(7))."""
 
+_MODE = 0o600
+"""The permissions of a Unix socket that nobody set any for: nobody else may connect."""
+
 _BIND = re.compile(
     r"(?P<scheme>tcp|tls|wss?|unix|fd|systemd)(?P<layers>(\+(proxy|tls|ws))*)"
     r":(?P<place>[^?#\0]*)(\?(?P<query>[^#\0]*))?"
@@ -60,8 +63,8 @@ _HOST = re.compile(
     r"//(\[(?P<six>[0-9a-fA-F.]*:[0-9a-fA-F:.]*(%[^\]]+)?)\]|(?P<host>[^:\[\]/@]*))"
     r":(?P<port>[0-9]{1,5})(?P<path>/[!-~]*)?"
 )
-_NAME = re.compile(r"[!-9;-~]*")
-"""What ``FileDescriptorName=`` may be (systemd.socket(5)): printable, no colon."""
+_NAME = re.compile(r"[!-.0-9;-~]*")
+"""What ``FileDescriptorName=`` may be (systemd.socket(5)): printable, no colon; we allow no slash either, which would look like a host."""
 
 _OVER_TCP: dict[str, frozenset[str]] = {
     "tcp": frozenset(),
@@ -103,7 +106,7 @@ class UnixSource:
     """A path and the permissions of the socket there."""
 
     path: str
-    mode: int = 0o600
+    mode: int = _MODE
 
 
 @frozen
@@ -182,8 +185,8 @@ class Bind:
         match self.source:
             case TCPSource(reuseport=True):
                 yield "reuseport"
-            case UnixSource(mode=mode) if mode != UnixSource.mode:
-                yield f"mode={mode:o}"
+            case UnixSource(mode=mode) if mode != _MODE:
+                yield f"mode={mode:03o}"
             case _:
                 pass
         if self.tls is not None:
@@ -290,7 +293,7 @@ def _unix_source(text: str, path: str, options: _Options) -> UnixSource:
     size = len(path.encode("utf-8", "surrogatepass"))
     if size > _UNIX_PATH_BYTES:
         raise BindError(f"{text}: the path is {size} bytes, allowed are {_UNIX_PATH_BYTES}")
-    return UnixSource(path, int(options.take("mode", "600", like="0?[0-7]{3}"), 8))
+    return UnixSource(path, int(options.take("mode", f"{_MODE:o}", like="0?[0-7]{3}"), 8))
 
 
 def _trusted(text: str, options: _Options) -> TrustedNetworks:
@@ -305,7 +308,7 @@ def _files(text: str, options: _Options) -> TLSFiles:
     cert = options.take("cert", "")
     if not cert:
         raise BindError(f"{text}: TLS needs a certificate; allowed is ?cert=file, and key=file")
-    alpn = options.take("alpn", "", like="[!-+--~]{1,255}(,[!-+--~]{1,255})*")
+    alpn = options.take("alpn", "", like=r"[!-+\-.-~]{1,255}(,[!-+\-.-~]{1,255})*")
     return TLSFiles(
         cert=cert,
         key=options.take("key", "") or None,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from speedo_trio.errors import BindError
 from speedo_trio.io.binds import (
+    ALLOWED,
     Bind,
     FdSource,
     SystemdSource,
@@ -198,33 +199,8 @@ def test_refusal_says_what_was_seen_and_what_is_allowed(text: str, seen: str, al
     assert allowed in str(refused.value)
 
 
-PIECES = st.sampled_from(
-    [
-        "tcp",
-        "unix",
-        "fd",
-        "systemd",
-        "tls",
-        "ws",
-        "+proxy",
-        "+tls",
-        "+ws",
-        ":",
-        "//",
-        "/",
-        "[",
-        "]",
-        "::1",
-        "localhost",
-        "9292",
-        "?",
-        "&",
-        "mode=",
-        "660",
-        "cert=",
-        "\x00",
-    ]
-)
+WORDS = "tcp unix fd systemd tls ws +proxy +tls +ws : // / [ ] ::1 localhost 9292 ? & mode= cert="
+PIECES = st.sampled_from([*WORDS.split(), "660", "trust=", "\0"])
 
 
 @given(st.one_of(st.text(), st.lists(PIECES).map("".join)))
@@ -286,3 +262,12 @@ def test_inherited_bind_has_the_same_layers(bind: Bind, number: int) -> None:
     assert inherited.layered == bind.layered
     assert (inherited.proxy, inherited.tls) == (bind.proxy, bind.tls)
     assert inherited.websocket == bind.websocket
+
+
+def test_allowed_tells_every_form() -> None:
+    """The text that offers what is allowed is true: all of it parses."""
+    forms = ALLOWED.removeprefix("allowed are ").partition(", and ")[0].split(", ")
+
+    for form in forms:
+        parse_bind(form.replace("v6", "::1").replace("port", "1"))
+    assert len(forms) == 10

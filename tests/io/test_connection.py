@@ -15,9 +15,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from speedo_trio.config import Limits
 from speedo_trio.errors import ConnectionClosed, ConnectionLost
-from speedo_trio.events import Address, TLSInfo
+from speedo_trio.events import Address, ProxyInfo, TLSInfo, WebSocketInfo
 from speedo_trio.io.border import Border
 from speedo_trio.io.connection import WireConnection
+from speedo_trio.io.door import Introduction
 from speedo_trio.io.wire import Data, StreamWire, Wire
 
 LIMITS = Limits(unsent_high=100, unsent_bytes=1000)
@@ -183,14 +184,22 @@ async def eventually(condition: Callable[[], object]) -> None:
 # What a handler sees
 
 
+CLIENT = Address("tcp", "192.0.2.7", 40_000)
+PROXY = ProxyInfo(proxy=Address("tcp", "127.0.0.1", 5), version=2)
+WEBSOCKET = WebSocketInfo(path="/", subprotocol=None, headers=())
+
+
 async def test_who_and_where(owner: Owner) -> None:
-    """The number is the owner's, the addresses are the wire's, TLS is as it was given."""
+    """The number is the owner's; an introduction tells what the wire does not."""
     wire, tls = FakeWire(), TLSInfo(version="TLSv1.3", cipher="TLS_AES_128_GCM_SHA256")
     plain = connect(owner, wire)
-    secure = WireConnection(8, wire, owner, Border(), LIMITS, tls)
+    introduction = Introduction(peer=CLIENT, proxy=PROXY, tls=tls, websocket=WEBSOCKET)
+    known = WireConnection(8, wire, owner, Border(), LIMITS, introduction)
 
-    assert (plain.id, plain.peer, plain.local, plain.tls) == (7, wire.peer, wire.local, None)
-    assert (secure.id, secure.tls) == (8, tls)
+    assert (plain.id, plain.peer, plain.local) == (7, wire.peer, wire.local)
+    assert (plain.tls, plain.websocket, plain.proxy) == (None, None, None)
+    assert (known.id, known.peer, known.local) == (8, CLIENT, wire.local)
+    assert (known.tls, known.websocket, known.proxy) == (tls, WEBSOCKET, PROXY)
 
 
 async def test_close_and_abort_tell_the_owner(owner: Owner) -> None:

@@ -12,7 +12,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from speedo_trio.events import AcceptFailed, Address, ConnectionRefused, Event
+from speedo_trio.events import AcceptFailed, Address, Event
+from speedo_trio.io.door import Door as BindDoor
 from speedo_trio.io.listener import BACK_OFF, Listener
 from speedo_trio.io.wire import Wire
 
@@ -22,22 +23,26 @@ class Acceptor:
 
     def __init__(self, most: int = 1000, *, refuses: bool = False) -> None:
         self.wires: list[Wire] = []
+        self.refused: list[Address] = []
         self.events: list[Event] = []
         self.most = most
         self._refuses = refuses
         self._stirred = trio.Event()
 
-    def has_room(self) -> bool:
-        return len(self.wires) < self.most
+    def open(self) -> bool:
+        return self._refuses or len(self.wires) < self.most
 
-    def refusing(self) -> int | None:
-        return self.most if self._refuses and not self.has_room() else None
-
-    async def room(self) -> None:
-        while not self.has_room() and self.refusing() is None:
+    async def opened(self) -> None:
+        while not self.open():
             await self._stirred.wait()
 
-    def accepted(self, wire: Wire) -> None:
+    def admit(self, peer: Address, door: BindDoor | None) -> bool:
+        if len(self.wires) < self.most:
+            return True
+        self.refused.append(peer)
+        return False
+
+    def accepted(self, wire: Wire, listener: Listener) -> None:
         self.wires.append(wire)
 
     def observe(self, event: Event) -> None:
@@ -207,17 +212,15 @@ async def test_accept_leaves_peers_waiting_when_there_is_no_room(door: Door) -> 
 
 
 async def test_accept_refuses_when_there_is_no_room(door: Door) -> None:
-    """Peers over the limit are closed at once, and each is told of."""
+    """Peers that are not admitted are closed at once."""
     listener, listening = door.open()
     _, over, over_too = (door.knock(listening) for _ in range(3))
     acceptor = door.acceptor(most=1, refuses=True)
     listener.accept(acceptor, 100)
 
     assert len(acceptor.wires) == 1
-    assert acceptor.events == [
-        ConnectionRefused(peer=Address("tcp", "127.0.0.1", peer.getsockname()[1]), limit=1)
-        for peer in (over, over_too)
-    ]
+    names = [Address("tcp", "127.0.0.1", peer.getsockname()[1]) for peer in (over, over_too)]
+    assert acceptor.refused == names
     assert over.recv(10) == over_too.recv(10) == b""
 
 
@@ -343,7 +346,7 @@ async def test_run_refuses(door: Door, nursery: trio.Nursery) -> None:
     await wait_all_tasks_blocked(0.01)
 
     assert peer.recv(10) == b""
-    assert len(acceptor.events) == 1
+    assert len(acceptor.refused) == 1
 
 
 async def test_run_backs_off(door: Door, nursery: trio.Nursery, autojump_clock: MockClock) -> None:

@@ -344,11 +344,3 @@ async def test_remove_file_leaves_another_servers_file(
     assert file is not None
     remove_file(file)
     assert (tmp_path / "s").exists()
-
-
-def test_allowed_tells_every_form() -> None:
-    """The text that offers what is allowed is true: all of it parses."""
-    for form in ("tcp://host:9292", "tcp://[::1]:9292", "tcp://:9292", "unix:/path?mode=660"):
-        parse_bind(form)
-    for scheme in ("tcp://host:port", "tcp://[v6]:port", "tcp://:port", "unix:/path?mode=660"):
-        assert scheme in binds.ALLOWED
