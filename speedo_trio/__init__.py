@@ -29,7 +29,8 @@ from speedo_trio.events import Event as Event
 from speedo_trio.events import Listening as Listening
 from speedo_trio.events import Observer as Observer
 from speedo_trio.events import TLSInfo as TLSInfo
-from speedo_trio.events import log_event as log_event
+from speedo_trio.logs.event_log import EventLog as EventLog
+from speedo_trio.logs.json_lines import JSONFormatter as JSONFormatter
 from speedo_trio.protocol.framed import FramedProtocol as FramedProtocol
 from speedo_trio.protocol.framed import LineProtocol as LineProtocol
 from speedo_trio.protocol.framing import DelimiterFramer as DelimiterFramer
@@ -71,12 +72,14 @@ __all__ = [
     "Drained",
     "EchoProtocol",
     "Event",
+    "EventLog",
     "FixedFramer",
     "FrameTooLong",
     "FramedProtocol",
     "Framer",
     "HandlerError",
     "IncompleteFrame",
+    "JSONFormatter",
     "LengthPrefixFramer",
     "Limits",
     "LineFramer",
@@ -99,7 +102,6 @@ __all__ = [
     "TLSInfo",
     "Timeouts",
     "Workers",
-    "log_event",
     "serve",
     "shared",
 ]

@@ -22,7 +22,6 @@ from speedo_trio.events import (
     DrainReport,
     DrainStarted,
     Listening,
-    log_event,
 )
 from speedo_trio.io.binds import open_sockets, parse_bind
 from speedo_trio.io.border import Border
@@ -30,6 +29,7 @@ from speedo_trio.io.idle import IdleWatch
 from speedo_trio.io.listener import Listener
 from speedo_trio.io.wire import StreamWire, Wire
 from speedo_trio.link import IDLE_LOOKS, House, Link, Totals
+from speedo_trio.logs.event_log import EventLog
 from speedo_trio.queue.lane import Tally
 from speedo_trio.worker.crew import Crew
 
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 
 DEFAULT_CONFIG = Config()
+
+DEFAULT_OBSERVER = EventLog()
+"""Stands for an `EventLog` of the server's own: what one withholds is not another's to tell."""
 
 
 @frozen(kw_only=True)
@@ -345,7 +348,7 @@ async def serve(
     factory: ProtocolHandlerFactory,
     *binds: str,
     config: Config = DEFAULT_CONFIG,
-    observer: Observer = log_event,
+    observer: Observer = DEFAULT_OBSERVER,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> DrainReport:
     """Serve a protocol on some addresses until the server is drained.
@@ -359,7 +362,7 @@ async def serve(
         binds: where to listen, see `speedo_trio.io.binds`. None at all is allowed: then peers
             come by `Server.serve_stream` only.
         config: limits, timeouts and workers.
-        observer: gets every event; the default logs to the logger ``speedo_trio``.
+        observer: gets every event; the default is a new `EventLog` for each server.
         task_status: given by `trio.Nursery.start`; gets the `Server`.
 
     Returns:
@@ -375,7 +378,7 @@ async def serve(
     server: Server | None = None
     try:
         async with trio.open_nursery() as nursery:
-            server = Server(factory, config, observer, nursery)
+            server = Server(factory, config, _own(observer), nursery)
             await server._run(listeners, task_status.started)  # noqa: SLF001  # its other half
     finally:
         for listener in listeners:
@@ -383,6 +386,10 @@ async def serve(
         report = None if server is None else server._end()  # noqa: SLF001  # as above
     assert report is not None
     return report
+
+
+def _own(observer: Observer) -> Observer:
+    return EventLog() if observer is DEFAULT_OBSERVER else observer
 
 
 async def _open(binds: tuple[str, ...], config: Config) -> list[Listener]:

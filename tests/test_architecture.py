@@ -20,7 +20,7 @@ LAYERS = (
     {"server"},
     {"link"},
     {"worker"},
-    {"io", "protocol", "queue", "pubsub"},
+    {"io", "protocol", "queue", "pubsub", "logs"},
     {"config", "events"},
     {"errors", "isolation"},
 )
