@@ -38,7 +38,8 @@ from speedo_trio.events import Reconfigured as Reconfigured
 from speedo_trio.events import Refusal as Refusal
 from speedo_trio.events import TLSInfo as TLSInfo
 from speedo_trio.events import WebSocketInfo as WebSocketInfo
-from speedo_trio.events import log_event as log_event
+from speedo_trio.logs.event_log import EventLog as EventLog
+from speedo_trio.logs.json_lines import JSONFormatter as JSONFormatter
 from speedo_trio.protocol.framed import FramedProtocol as FramedProtocol
 from speedo_trio.protocol.framed import LineProtocol as LineProtocol
 from speedo_trio.protocol.framing import DelimiterFramer as DelimiterFramer
@@ -84,6 +85,7 @@ __all__ = [
     "Drained",
     "EchoProtocol",
     "Event",
+    "EventLog",
     "FixedFramer",
     "FrameTooLong",
     "FramedProtocol",
@@ -92,6 +94,7 @@ __all__ = [
     "HandlerError",
     "HandshakeError",
     "IncompleteFrame",
+    "JSONFormatter",
     "LengthPrefixFramer",
     "Limits",
     "LineFramer",
@@ -119,7 +122,6 @@ __all__ = [
     "Timeouts",
     "WebSocketInfo",
     "Workers",
-    "log_event",
     "serve",
     "shared",
 ]

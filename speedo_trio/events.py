@@ -7,7 +7,6 @@ What it raises is logged and otherwise ignored, so that a failing observer harms
 from __future__ import annotations
 
 import enum
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -298,43 +297,3 @@ Event: TypeAlias = (
 
 Observer: TypeAlias = Callable[[Event], None]
 """Called with each event as it happens."""
-
-_logger = logging.getLogger("speedo_trio")
-
-
-def log_event(event: Event) -> None:
-    """The default observer: writes what an operator must know to the logger ``speedo_trio``.
-
-    A handler's or message's error is an ERROR with its traceback, a peer that breaks the
-    protocol INFO, a failing accept or a refused connection WARNING, the rest INFO.
-    """
-    match event:
-        case ConnectionFailed(reason=CloseReason(cause=Cause.PROTOCOL_ERROR | Cause.HANDSHAKE)):
-            _logger.info("connection %d from %s: %s", event.connection, event.peer, event.reason)
-        case ConnectionFailed():
-            what = "" if event.message is None else f", in {event.message!r}"
-            _logger.error(
-                "connection %d from %s%s: %s",
-                event.connection,
-                event.peer,
-                what,
-                event.reason,
-                exc_info=event.reason.error,
-            )
-        case AcceptFailed():
-            _logger.warning(
-                "%s: accept failed, next try in %g s: %s",
-                event.address,
-                event.retry_in,
-                event.error,
-            )
-        case ConnectionRefused():
-            _logger.warning(
-                "connection from %s refused: %s is %g", event.peer, event.why.value, event.limit
-            )
-        case Listening():
-            _logger.info("listening on %s", ", ".join(map(str, event.addresses)))
-        case DrainStarted():
-            _logger.info("draining %d connections, grace %g s", event.connections, event.grace)
-        case Drained():
-            _logger.info("%s", event.report)

@@ -23,7 +23,6 @@ from speedo_trio.events import (
     GraceOver,
     Listening,
     Reconfigured,
-    log_event,
 )
 from speedo_trio.house import House, Totals
 from speedo_trio.io.binds import parse_bind
@@ -35,6 +34,7 @@ from speedo_trio.io.sockets import open_sockets, outlives_us
 from speedo_trio.io.watch import Watch
 from speedo_trio.io.wire import StreamWire
 from speedo_trio.link import Link
+from speedo_trio.logs.event_log import EventLog
 from speedo_trio.queue.lane import Tally
 from speedo_trio.stats import ConnectionStats, ServerStats
 from speedo_trio.worker.crew import Crew
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 
 DEFAULT_CONFIG = Config()
+
+DEFAULT_OBSERVER = EventLog()
+"""Stands for an `EventLog` of the server's own: what one withholds is not another's to tell."""
 
 
 _FRESH_SECONDS = 1.0
@@ -371,7 +374,7 @@ async def serve(
     factory: ProtocolHandlerFactory,
     *binds: str,
     config: Config = DEFAULT_CONFIG,
-    observer: Observer | None = log_event,
+    observer: Observer | None = DEFAULT_OBSERVER,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> DrainReport:
     """Serve a protocol on some addresses until the server is drained.
@@ -385,7 +388,7 @@ async def serve(
         binds: where to listen, see `speedo_trio.io.binds`. None at all is allowed: then peers
             come by `Server.serve_stream` only.
         config: limits, timeouts and workers.
-        observer: gets every event; the default logs to the logger ``speedo_trio``, None gives
+        observer: gets every event; the default is a new `EventLog` for each server, None gives
             them to nobody.
         task_status: given by `trio.Nursery.start`; gets the `Server`.
 
@@ -403,7 +406,7 @@ async def serve(
     server: Server | None = None
     try:
         async with trio.open_nursery() as nursery:
-            server = Server(factory, config, observer, nursery)
+            server = Server(factory, config, _own(observer), nursery)
             await server._run(listeners, task_status.started)  # noqa: SLF001  # its other half
     finally:
         for listener in listeners:
@@ -411,6 +414,10 @@ async def serve(
         report = None if server is None else server._end()  # noqa: SLF001  # as above
     assert report is not None
     return report
+
+
+def _own(observer: Observer | None) -> Observer | None:
+    return EventLog() if observer is DEFAULT_OBSERVER else observer
 
 
 async def _open(binds: tuple[str, ...], config: Config) -> list[Listener]:

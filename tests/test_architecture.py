@@ -22,7 +22,7 @@ LAYERS = (
     {"link"},
     {"house"},
     {"worker"},
-    {"io", "protocol", "queue", "pubsub", "stats"},
+    {"io", "protocol", "queue", "pubsub", "stats", "logs"},
     {"config", "events"},
     {"errors", "isolation"},
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from speedo_trio.cli.output import printable
 from speedo_trio.cli.settings import get_setting, setting_keys
+from speedo_trio.logs.text import printable
 
 if TYPE_CHECKING:
     from speedo_trio.cli.origins import Origins

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from speedo_trio.cli.mistakes import Mistake
-from speedo_trio.cli.output import printable
 from speedo_trio.cli.protocols import Offer, load, offers
+from speedo_trio.logs.text import printable
 
 
 def protocol_list() -> str:

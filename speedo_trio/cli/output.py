@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TextIO
 
+from speedo_trio.logs.text import printable
+
 
 def say(line: str) -> None:
     """Print `line` to stdout, at once. A reader that has gone is no error."""
@@ -16,14 +18,6 @@ def say(line: str) -> None:
 def complain(line: str) -> None:
     """Print `line` to stderr, as one line whatever is in it, with the command's name before it."""
     _write(sys.stderr, f"trio-speedo: {printable(line)}")
-
-
-def printable(text: str) -> str:
-    """`text` with its control characters as escapes: it stays on its line and harms no terminal."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
 
 
 def accept_any_text() -> None:

@@ -17,7 +17,8 @@ import trio
 
 from speedo_trio.cli.output import complain, say
 from speedo_trio.errors import BindError
-from speedo_trio.events import Drained, DrainStarted, Listening, counted, log_event
+from speedo_trio.events import Drained, DrainStarted, Listening, counted
+from speedo_trio.logs.event_log import EventLog
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class _Run:
     def __init__(self, settings: Settings, factory: ProtocolHandlerFactory) -> None:
         self._settings = settings
         self._factory = factory
+        self._log = EventLog()
         self._server: Server | None = None
         self._starting = trio.CancelScope()
         self._drain_asked = trio.Event()
@@ -96,7 +98,7 @@ class _Run:
     async def _serve(self) -> int:
         settings = self._settings
         start = partial(
-            serve, self._factory, *settings.bind, config=settings.config, observer=observe
+            serve, self._factory, *settings.bind, config=settings.config, observer=self._observe
         )
         async with trio.open_nursery() as nursery:
             try:
@@ -133,8 +135,7 @@ class _Run:
         say(f"stopped at once: cut {cut}, dropped {counted(dropped, 'message')}")
         return DROPPED if self._cut or dropped else CLEAN
 
-
-def observe(event: Event) -> None:
-    """Log what goes wrong; of the rest the command prints lines of its own."""
-    if not isinstance(event, Listening | DrainStarted | Drained):
-        log_event(event)
+    def _observe(self, event: Event) -> None:
+        """Log what goes wrong; of the rest the command prints lines of its own."""
+        if not isinstance(event, Listening | DrainStarted | Drained):
+            self._log(event)

@@ -64,7 +64,8 @@ _HOST = re.compile(
     r":(?P<port>[0-9]{1,5})(?P<path>/[!-~]*)?"
 )
 _NAME = re.compile(r"[!-.0-9;-~]*")
-"""What ``FileDescriptorName=`` may be (systemd.socket(5)): printable, no colon; we allow no slash either, which would look like a host."""
+"""What ``FileDescriptorName=`` may be (systemd.socket(5)): printable, no colon. No slash either,
+though it could have one: ``systemd://web`` looks like a host."""
 
 _OVER_TCP: dict[str, frozenset[str]] = {
     "tcp": frozenset(),

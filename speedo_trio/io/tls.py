@@ -16,8 +16,9 @@ class TLSFiles:
 
 
 import ssl
-from speedo_trio.io.wire import Wire
+
 from speedo_trio.events import TLSInfo
+from speedo_trio.io.wire import Wire
 
 
 class TLSWire(Wire):

@@ -1,9 +1,11 @@
 """Stub."""
 
 from __future__ import annotations
+
 from collections.abc import Callable
-from speedo_trio.io.wire import Wire
+
 from speedo_trio.events import WebSocketInfo
+from speedo_trio.io.wire import Wire
 
 
 class WebSocketWire(Wire):

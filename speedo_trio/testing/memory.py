@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import trio
 import trio.testing
 
-from speedo_trio.events import log_event
-from speedo_trio.server import DEFAULT_CONFIG, Server, serve
+from speedo_trio.server import DEFAULT_CONFIG, DEFAULT_OBSERVER, Server, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,7 +53,7 @@ class MemoryServer:
 async def serve_in_memory(
     factory: ProtocolHandlerFactory,
     config: Config = DEFAULT_CONFIG,
-    observer: Observer = log_event,
+    observer: Observer = DEFAULT_OBSERVER,
 ) -> AsyncIterator[MemoryServer]:
     r"""Run a server for the block; at its end the server is stopped hard.
 

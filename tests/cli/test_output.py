@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from speedo_trio.cli.output import complain, printable, say
-
-
-def test_control_characters_become_escapes() -> None:
-    """A file name or an error's text cannot move the cursor or start a new line."""
-    assert printable("a\nb\x1b[31m\x9b é\udcff") == r"a\nb\x1b[31m\x9b é\udcff"
+from speedo_trio.cli.output import complain, say
 
 
 def test_complaints_have_the_commands_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -247,7 +247,7 @@ def test_settings_reach_the_server(start: Start) -> None:
             assert second.recv(1) == b""
     process.send(signal.SIGTERM)
 
-    assert "refused: 1 connections are open" in process.end()[2]
+    assert "refused: limits.connections is 1" in process.end()[2]
 
 
 def wait_for_socket(path: Path) -> socket.socket:

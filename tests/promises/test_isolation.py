@@ -640,9 +640,9 @@ async def test_the_log_has_each_failure_once(caplog: pytest.LogCaptureFixture) -
     def script(connection: Connection, line: bytes) -> Message:
         return Run(_fail)
 
-    from speedo_trio import log_event
+    from speedo_trio import EventLog
 
-    async with serving(script, observer=log_event) as stage:
+    async with serving(script, observer=EventLog()) as stage:
         peer = await stage.peer()
         await peer.send(b"bad\nbad\n")
         assert await peer.ended()

@@ -17,6 +17,7 @@ from speedo_trio import (
     DrainReport,
     EchoProtocol,
     Event,
+    EventLog,
     FramedProtocol,
     Framer,
     LengthPrefixFramer,
@@ -33,7 +34,6 @@ from speedo_trio import (
     ServerStats,
     Timeouts,
     Workers,
-    log_event,
     serve,
     shared,
 )
@@ -196,6 +196,7 @@ class Failures:
 
     def __init__(self) -> None:
         self.messages: list[str] = []
+        self._log = EventLog()
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -205,7 +206,7 @@ class Failures:
                 ports: list[int] = [address.port for address in addresses]
                 assert all(ports)
             case _:
-                log_event(event)
+                self._log(event)
 
 
 # Programs
