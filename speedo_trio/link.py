@@ -18,6 +18,7 @@ from attrs import define, field
 from speedo_trio.errors import ConnectionLost, HandlerError, ProtocolError
 from speedo_trio.events import Cause, CloseReason, ConnectionFailed
 from speedo_trio.io.connection import WireConnection
+from speedo_trio.io.layer import arrived
 from speedo_trio.isolation import own_error
 from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.protocol.message import Message, no_message, wrong_reply
@@ -338,12 +339,7 @@ class Link:
         """Handle what the kernel had received when the drain began, and say goodbye."""
         handler = self._handler
         assert handler is not None  # made in the first step of reading, before any cancel
-        left = self._wire.unread()
-        while left > 0:
-            data = self._wire.read(min(left, self._house.config.limits.read_bytes))
-            if not data:
-                break
-            left -= len(data)
+        for data in arrived(self._wire, self._house.config.limits.read_bytes):
             self.received += len(data)
             await self._admit(handler.handle(data))
         await self._admit(handler.draining())
