@@ -25,6 +25,7 @@ from speedo_trio.events import (
     MessageFailed,
 )
 from speedo_trio.io.connection import WireConnection
+from speedo_trio.io.layer import arrived
 from speedo_trio.isolation import own_error
 from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.protocol.message import Message, no_message, wrong_reply
@@ -367,12 +368,8 @@ class Link:
         if handler is None:  # the handshake was not over
             self.end(goodbye)
             return
-        house, limits, left = self._house, self._config.limits, wire.unread()
-        while left > 0:
-            data = wire.read(min(left, limits.read_bytes))
-            if not data:
-                break
-            left -= len(data)
+        house, limits = self._house, self._config.limits
+        for data in arrived(wire, limits.read_bytes):
             self.received += len(data)
             house.held += len(data)
             await self._admit(handler.handle(data))
