@@ -30,6 +30,10 @@ from speedo_trio.events import Listening as Listening
 from speedo_trio.events import Observer as Observer
 from speedo_trio.events import TLSInfo as TLSInfo
 from speedo_trio.events import log_event as log_event
+from speedo_trio.meter import Histogram as Histogram
+from speedo_trio.meter import HistogramSnapshot as HistogramSnapshot
+from speedo_trio.meter import Meter as Meter
+from speedo_trio.meter import MeterSnapshot as MeterSnapshot
 from speedo_trio.protocol.framed import FramedProtocol as FramedProtocol
 from speedo_trio.protocol.framed import LineProtocol as LineProtocol
 from speedo_trio.protocol.framing import DelimiterFramer as DelimiterFramer
@@ -76,6 +80,8 @@ __all__ = [
     "FramedProtocol",
     "Framer",
     "HandlerError",
+    "Histogram",
+    "HistogramSnapshot",
     "IncompleteFrame",
     "LengthPrefixFramer",
     "Limits",
@@ -86,6 +92,8 @@ __all__ = [
     "MalformedFrame",
     "Message",
     "Messages",
+    "Meter",
+    "MeterSnapshot",
     "NetstringFramer",
     "Observer",
     "ProtocolError",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from speedo_trio.events import Event, Observer
+    from speedo_trio.meter import Meter
     from speedo_trio.protocol.handler import Connection, ProtocolHandlerFactory
 
 
@@ -124,6 +125,7 @@ class Server:
         config: Config,
         observer: Observer,
         nursery: trio.Nursery,
+        meter: Meter | None = None,
     ) -> None:
         border = Border()
         idle = config.timeouts.idle
@@ -133,7 +135,7 @@ class Server:
             observer=observer,
             nursery=nursery,
             border=border,
-            crew=Crew(config.workers, border, nursery),
+            crew=Crew(config.workers, border, nursery, meter),
             tally=Tally(config.limits.messages),
             idle_watch=None if idle is None else IdleWatch(idle / IDLE_LOOKS),
         )
@@ -346,6 +348,7 @@ async def serve(
     *binds: str,
     config: Config = DEFAULT_CONFIG,
     observer: Observer = log_event,
+    meter: Meter | None = None,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> DrainReport:
     """Serve a protocol on some addresses until the server is drained.
@@ -360,6 +363,7 @@ async def serve(
             come by `Server.serve_stream` only.
         config: limits, timeouts and workers.
         observer: gets every event; the default logs to the logger ``speedo_trio``.
+        meter: measures how long messages wait and take; without one nothing is measured.
         task_status: given by `trio.Nursery.start`; gets the `Server`.
 
     Returns:
@@ -375,7 +379,7 @@ async def serve(
     server: Server | None = None
     try:
         async with trio.open_nursery() as nursery:
-            server = Server(factory, config, observer, nursery)
+            server = Server(factory, config, observer, nursery, meter)
             await server._run(listeners, task_status.started)  # noqa: SLF001  # its other half
     finally:
         for listener in listeners:

@@ -21,7 +21,7 @@ LAYERS = (
     {"link"},
     {"worker"},
     {"io", "protocol", "queue", "pubsub"},
-    {"config", "events"},
+    {"config", "events", "meter"},
     {"errors", "isolation"},
 )
 """The rooms, from those that nobody may import to those that everybody may. A room imports from
