@@ -66,6 +66,16 @@ def test_flags_before_variables_before_file(checked: Any, monkeypatch: pytest.Mo
     assert table["bind"] == ["tcp://:2", "tcp://:3"]
 
 
+def test_the_commands_own_settings(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are at the top of a file, and have flags and variables like all others."""
+    Path("a.toml").write_text('processes = 2\nlog_format = "json"')
+    monkeypatch.setenv("TRIO_SPEEDO_LOG_LEVEL", "warning")
+    table = checked("--config", "a.toml")
+
+    assert (table["processes"], table["log_format"], table["log_level"]) == (2, "json", "warning")
+    assert checked("--config", "a.toml", "--processes", "4")["processes"] == 4
+
+
 def test_binds_of_a_flag_replace_those_of_the_file(checked: Any) -> None:
     """A list is one setting; lists of different places are not joined."""
     Path("a.toml").write_text('bind = ["tcp://:1", "tcp://:2"]')
@@ -116,6 +126,10 @@ MISTAKES = {
     "--limits {}": "--limits is a section; set what is in it, such as --limits.connections",
     '--limits {"backlog":3}': "--limits is a section; set what is in it, such as --limits.",
     "--bind localhost": "--bind: 'localhost' is no address to listen on; allowed are tcp://host",
+    "--processes 0": "--processes is 0; allowed is a whole number from 1 to 1024",
+    "--processes 1.5": "--processes is 1.5; allowed is a whole number from 1 to 1024",
+    "--log-format xml": "--log-format is 'xml'; allowed is 'text' or 'json'",
+    "--log-level loud": "--log-level is 'loud'; allowed is 'debug' or 'info' or 'warning' or",
     "--bind": 'Command "check" parameter --bind requires an argument.',
     "--workers.count 1 --workers.count 2": "Parameter --workers.count specified multiple times.",
     "echo log": "unexpected argument 'log'; trio-speedo check --help tells what is allowed",
@@ -182,13 +196,23 @@ def test_traceback_shows_the_users_own_error(capsys: pytest.CaptureFixture[str])
     assert err.endswith("broken_import.py:1)\n")
 
 
-def test_help_of_serve_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every setting, its default and its docstring are there, within 80 columns."""
+def test_help_has_every_setting(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is room, each flag is on one line."""
+    monkeypatch.setenv("COLUMNS", "200")
     run(["serve", "--help"])
     out = capsys.readouterr().out
 
     for keys in setting_keys():
         assert f"--{'.'.join(keys).replace('_', '-')}" in out
+
+
+def test_help_of_serve_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """Defaults and docstrings are there, within 80 columns."""
+    run(["serve", "--help"])
+    out = capsys.readouterr().out
+
     text = " ".join(out.replace("│", " ").split())  # as if it had no lines
     assert "[default: tcp://localhost:9292]" in text
     assert "Connections open at once. [default: 65536]" in text
