@@ -510,11 +510,11 @@ class Link:
         if isinstance(reply, bytes):
             connection = self.connection
             connection.replies.append(reply)
-            house.observe(
-                MessageFailed(
-                    connection=connection.id, peer=connection.peer, message=message, error=error
+            if house.observer is not None:
+                peer = connection.peer
+                house.observe(
+                    MessageFailed(connection=connection.id, peer=peer, message=message, error=error)
                 )
-            )
         else:
             cause = Cause.HANDLER_ERROR
             if isinstance(error, ProtocolError):

@@ -852,7 +852,15 @@ async def test_receive_header_from_a_stream(data: bytes) -> None:
     assert wire.read(1000) == PAYLOAD
 
 
-@pytest.mark.parametrize("size", [0, 1, 15, 16, 20])
+async def test_end_without_a_byte(pair: tuple[SocketWire, socket.socket]) -> None:
+    """Who only looks whether somebody listens makes no mistake."""
+    wire, peer = pair
+    peer.shutdown(socket.SHUT_WR)
+    with trio.fail_after(5), pytest.raises(ConnectionLost, match="without a PROXY header"):
+        await receive_header(wire)
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 20])
 @pytest.mark.parametrize("data", HEADERS)
 async def test_end_inside_the_header(
     data: bytes, size: int, pair: tuple[SocketWire, socket.socket]
