@@ -75,10 +75,15 @@ def serve(
             given. "trio-speedo check" prints one.
         traceback: When the protocol cannot be imported, show the traceback.
     """
-    from speedo_trio.cli.run import run_server  # noqa: PLC0415  # it imports Trio
+    from speedo_trio.cli.child import Child  # noqa: PLC0415  # these import Trio
+    from speedo_trio.cli.run import run_server  # noqa: PLC0415
+    from speedo_trio.cli.supervisor import run_processes  # noqa: PLC0415
 
     reading = Reading(settings or Settings(), origins, traceback)
-    return run_server(reading.settings, reading.factory(), reread)
+    child = Child.from_environment()
+    if child is None and reading.settings.processes > 1:
+        return run_processes(reading.settings, reread)
+    return run_server(reading.settings, reading.factory(), reread, child)
 
 
 def check(

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 VARIABLE = "_TRIO_SPEEDO_CHILD"
 
+SHOWS = 4
+"""How often a child shows life within the time after which it is taken for stuck."""
+
 
 @frozen
 class Stopped:
@@ -44,7 +47,12 @@ class NotReloaded:
     why: str
 
 
-Report: TypeAlias = Listening | Drained | Stopped | Reconfigured | NotReloaded
+@frozen
+class Alive:
+    """The child's Trio loop goes round."""
+
+
+Report: TypeAlias = Listening | Drained | Stopped | Reconfigured | NotReloaded | Alive
 """What a child tells."""
 
 
@@ -55,7 +63,11 @@ def encode(report: Report) -> bytes:
 
 
 def decode(line: bytes) -> Report:
-    """The report that a line is."""
+    """The report that a line is.
+
+    Raises:
+        ValueError, TypeError, LookupError, AttributeError: it is none.
+    """
     ((kind, fields),) = json.loads(line).items()
     match kind:
         case "Listening":
@@ -68,7 +80,9 @@ def decode(line: bytes) -> Report:
             return Stopped(**fields)
         case "NotReloaded":
             return NotReloaded(**fields)
-    raise AssertionError(f"a child told of {kind}")
+        case "Alive":
+            return Alive()
+    raise ValueError(f"{kind} is no report")
 
 
 @define(eq=False)
@@ -78,6 +92,8 @@ class Child:
     number: int
     """From 1 on; a child that is started again has the number of the one before."""
     binds: tuple[str, ...]
+    watchdog: float | None
+    """Seconds after which the parent takes a child for stuck that tells nothing."""
     _parent: socket.socket
 
     @classmethod
@@ -93,12 +109,15 @@ class Child:
         parent = socket.socket(fileno=told["parent"])
         parent.set_inheritable(False)
         parent.setblocking(False)
-        return cls(told["number"], tuple(told["binds"]), parent)
+        return cls(told["number"], tuple(told["binds"]), told["watchdog"], parent)
 
     @staticmethod
-    def variable(number: int, binds: tuple[str, ...], parent: int) -> dict[str, str]:
+    def variable(
+        number: int, binds: tuple[str, ...], watchdog: float | None, parent: int
+    ) -> dict[str, str]:
         """The environment variable that makes a process a child; `parent` is a descriptor."""
-        return {VARIABLE: json.dumps({"number": number, "binds": binds, "parent": parent})}
+        told = {"number": number, "binds": binds, "watchdog": watchdog, "parent": parent}
+        return {VARIABLE: json.dumps(told)}
 
     def voice(self, log: EventLog) -> ChildVoice:
         """That which the server's run has."""
@@ -110,6 +129,12 @@ class Child:
             self._parent.sendall(encode(report))
         except OSError:
             pass
+
+    async def show_life(self) -> None:
+        """Tell the parent often enough that the loop goes round; ends when it is cancelled."""
+        while self.watchdog is not None:
+            self.tell(Alive())
+            await trio.sleep(self.watchdog / SHOWS)
 
     async def orphaned(self) -> None:
         """Wait until the parent is gone, however it ended."""

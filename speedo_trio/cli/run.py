@@ -104,6 +104,7 @@ class Run:
                 nursery.start_soon(self._notifier.keep, self._status)
                 if self._child is not None:
                     nursery.start_soon(self._end_with_parent, self._child)
+                    nursery.start_soon(self._child.show_life)
                 with self._everything:
                     status = await self._serve()
                 if self._everything.cancelled_caught:
