@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,23 +197,15 @@ def test_traceback_shows_the_users_own_error(capsys: pytest.CaptureFixture[str])
     assert err.endswith("broken_import.py:1)\n")
 
 
-def test_help_has_every_setting(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where there is room, each flag is on one line."""
-    monkeypatch.setenv("COLUMNS", "200")
-    run(["serve", "--help"])
-    out = capsys.readouterr().out
-
-    for keys in setting_keys():
-        assert f"--{'.'.join(keys).replace('_', '-')}" in out
-
-
 def test_help_of_serve_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
-    """Defaults and docstrings are there, within 80 columns."""
+    """Every setting, its default and its docstring are there, within 80 columns."""
     run(["serve", "--help"])
     out = capsys.readouterr().out
 
+    column = re.findall(r"^│ (?:PROTOCOL |  )?(-?[-.]\S+)", out, re.MULTILINE)
+    flags = "".join(column).split("--")  # long ones are on two lines
+    for keys in setting_keys():
+        assert ".".join(keys).replace("_", "-") in flags
     text = " ".join(out.replace("│", " ").split())  # as if it had no lines
     assert "[default: tcp://localhost:9292]" in text
     assert "Connections open at once. [default: 65536]" in text
