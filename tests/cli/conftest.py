@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     running: list[Process] = []
 
     def start(  # Any: what Popen takes
-        *words: str, env: dict[str, str] | None = None, **options: Any
+        *words: str, env: dict[str, str] | None = None, through: Sequence[str] = (), **options: Any
     ) -> Process:
         path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
         popen = subprocess.Popen(
-            [sys.executable, "-m", "speedo_trio", *words],
+            [sys.executable, *through, "-m", "speedo_trio", *words],
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
             env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "", **(env or {})},
             text=True,
