@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from speedo_trio.events import Address, Observer, TLSInfo
     from speedo_trio.house import Resident
+    from speedo_trio.meter import Meter
     from speedo_trio.protocol.handler import Connection, ProtocolHandlerFactory
 
 
@@ -73,6 +74,7 @@ class Server:
         config: Config,
         observer: Observer | None,
         nursery: trio.Nursery,
+        meter: Meter | None = None,
     ) -> None:
         border = Border()
         self._house = House(
@@ -81,7 +83,7 @@ class Server:
             observer=observer,
             nursery=nursery,
             border=border,
-            crew=Crew(config.workers, border, nursery),
+            crew=Crew(config.workers, border, nursery, meter),
             tally=Tally(config.limits.messages),
             watch=Watch(),
             guests=Guests(config.limits, trio.current_time()),
@@ -382,6 +384,7 @@ async def serve(
     *binds: str,
     config: Config = DEFAULT_CONFIG,
     observer: Observer | None = DEFAULT_OBSERVER,
+    meter: Meter | None = None,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> DrainReport:
     """Serve a protocol on some addresses until the server is drained.
@@ -397,6 +400,7 @@ async def serve(
         config: limits, timeouts and workers.
         observer: gets every event; the default is a new `EventLog` for each server, None gives
             them to nobody.
+        meter: measures how long messages wait and take; without one nothing is measured.
         task_status: given by `trio.Nursery.start`; gets the `Server`.
 
     Returns:
@@ -413,7 +417,7 @@ async def serve(
     server: Server | None = None
     try:
         async with trio.open_nursery() as nursery:
-            server = Server(factory, config, _own(observer), nursery)
+            server = Server(factory, config, _own(observer), nursery, meter)
             await server._run(listeners, task_status.started)  # noqa: SLF001  # its other half
     finally:
         for listener in listeners:
