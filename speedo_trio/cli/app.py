@@ -37,6 +37,7 @@ MISTAKE, INTERRUPTED = 2, 130
 _HELP = "Serve a wire protocol: bytes to messages, messages to workers, replies in order."
 
 _SERVE_HELP = """Serve a protocol until SIGINT or SIGTERM, which drain; the second stops at once.
+SIGHUP reads the settings again.
 
 Every setting is a flag, a variable (TRIO_SPEEDO_LIMITS_CONNECTIONS, TRIO_SPEEDO_BIND with blanks
 between) and a key of the --config file (connections under [limits], bind = ["…"]); the first of
