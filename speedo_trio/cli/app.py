@@ -27,6 +27,7 @@ from speedo_trio.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from speedo_trio.cli.admin import AdminPlan
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
 
 PACKAGE = "speedo_trio"
@@ -74,7 +75,8 @@ def serve(
     from speedo_trio.cli.run import run_server  # noqa: PLC0415  # it imports Trio
 
     settings = settings or Settings()
-    return run_server(settings, _factory(settings, origins, traceback=traceback))
+    factory = _factory(settings, origins, traceback=traceback)
+    return run_server(settings, factory, _admin(settings, origins))
 
 
 def check(
@@ -92,6 +94,7 @@ def check(
     """
     settings = settings or Settings()
     _factory(settings, origins, traceback=traceback)
+    _admin(settings, origins)
     say(effective_toml(settings, origins))
     return 0
 
@@ -111,6 +114,14 @@ def _factory(settings: Settings, origins: Origins, *, traceback: bool) -> Protoc
             print_exception(cause)
         hint = "; --traceback shows more" if cause is not None and not traceback else ""
         raise Mistake(f"{origins.place(('protocol',))}: {mistake}{hint}") from cause
+
+
+def _admin(settings: Settings, origins: Origins) -> AdminPlan | None:
+    if settings.admin is None:
+        return None
+    from speedo_trio.cli.admin import plan_admin  # noqa: PLC0415  # it imports Trio
+
+    return plan_admin(settings, origins)
 
 
 def make_app(origins: Origins) -> App:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from speedo_trio.cli.admin import admin_url, start_admin
+from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.output import complain, say
 from speedo_trio.errors import BindError
 from speedo_trio.events import Drained, DrainStarted, Listening, counted
@@ -24,6 +26,7 @@ from speedo_trio.server import serve
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from speedo_trio.cli.admin import AdminPlan
     from speedo_trio.cli.settings import Settings
     from speedo_trio.events import Event
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
@@ -31,18 +34,20 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-CLEAN, CANNOT_LISTEN, DROPPED = 0, 1, 3
+CLEAN, CANNOT_LISTEN, MISTAKE, DROPPED = 0, 1, 2, 3
 """The exit statuses of ``serve``; a mistake in its arguments is 2, as everywhere."""
 
 
-def run_server(settings: Settings, factory: ProtocolHandlerFactory) -> int:
+def run_server(
+    settings: Settings, factory: ProtocolHandlerFactory, admin: AdminPlan | None = None
+) -> int:
     """Serve until a signal; returns the exit status."""
     # After the protocol was imported: what its module has configured stays.
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     _tune_collector()
-    return trio.run(_Run(settings, factory).run)
+    return trio.run(_Run(settings, factory, admin).run)
 
 
 def _tune_collector() -> None:
@@ -61,9 +66,13 @@ def _tune_collector() -> None:
 class _Run:
     """One server, from its first socket to its exit status."""
 
-    def __init__(self, settings: Settings, factory: ProtocolHandlerFactory) -> None:
+    def __init__(
+        self, settings: Settings, factory: ProtocolHandlerFactory, admin: AdminPlan | None = None
+    ) -> None:
         self._settings = settings
         self._factory = factory
+        self._admin_plan = admin
+        self._admin: Server | None = None
         self._log = EventLog()
         self._server: Server | None = None
         self._starting = trio.CancelScope()
@@ -104,18 +113,25 @@ class _Run:
             try:
                 with self._starting:
                     self._server = await nursery.start(start)
-            except BindError as error:
+                    if self._admin_plan is not None:
+                        self._admin = await start_admin(nursery, self._admin_plan, self._server)
+            except (BindError, Mistake) as error:
                 complain(str(error))
-                return CANNOT_LISTEN
+                nursery.cancel_scope.cancel()  # the admin endpoint failed, and the server listens
+                return CANNOT_LISTEN if isinstance(error, BindError) else MISTAKE
             if self._server is None:
                 return CLEAN  # a signal came before it listened
             self._announce(self._server)
             await self._drain_asked.wait()
-            return await self._drain(self._server)
+            status = await self._drain(self._server)
+            nursery.cancel_scope.cancel()  # the admin endpoint, which told of the drain
+            return status
 
     def _announce(self, server: Server) -> None:
         for address in server.addresses:
             say(f"serving {self._settings.protocol} on {address}")
+        for address in () if self._admin is None else self._admin.addresses:
+            say(f"admin on {admin_url(address)}")
         if sys.stdout is not None and sys.stdout.isatty():
             say("Ctrl-C to drain, twice to stop at once")
 
