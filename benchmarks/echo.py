@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.contenders import NAMES, Contender
 from benchmarks.entrants import entrants
-from benchmarks.load import LoadError, Shape, compiled_lineload, measure
+from benchmarks.load import LoadError, Shape, compiled_lineload, measure, parse_shape
 from benchmarks.machine import Machine, this_machine
 from benchmarks.plot import write_plot
 from benchmarks.report import text_report, write_json
@@ -46,7 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--shapes",
         nargs="+",
-        type=_shape,
+        type=parse_shape,
         default=SHAPES,
         metavar="CLIENTSxLINES",
         help=f"clients x lines in flight; default: {' '.join(map(str, SHAPES))}",
@@ -55,13 +55,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="per shape")
     parser.add_argument("--output", type=Path, default=Path("bench-results"), metavar="DIR")
     return parser.parse_args()
-
-
-def _shape(text: str) -> Shape:
-    clients, _, inflight = text.partition("x")
-    if not (clients.isdecimal() and inflight.isdecimal() and int(clients) and int(inflight)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not CLIENTSxLINES, such as 50x64")
-    return Shape(int(clients), int(inflight))
 
 
 def _measurements(

@@ -14,8 +14,9 @@
  *   - a connection that still owes answers after DRAIN.
  * The last two count as "lost" in the line of JSON on stdout:
  *
- *   {"lines_per_s", "MB_per_s", "p50_us", "p99_us", "p999_us", "lost"}
+ *   {"lines_per_s", "MB_per_s", "p50_us", "p99_us", "p999_us", "lost", "answered"}
  *
+ * "answered" are all lines that came back, those of the warm-up and after the end included.
  * A round trip runs from when the kernel took a line's first byte to when its last byte
  * was read. Linux only (epoll). */
 #define _GNU_SOURCE
@@ -246,6 +247,12 @@ static uint64_t owed_bytes(const struct load *load) {
   return owed;
 }
 
+static uint64_t answered_lines(const struct load *load) {
+  uint64_t lines = 0;
+  for (unsigned i = 0; i < load->clients; i++) lines += load->client[i].received / load->size;
+  return lines;
+}
+
 static void drain(struct load *load) {
   uint64_t end = now_ns() + nanoseconds(load->drain);
   while (owed_bytes(load) && now_ns() < end) serve_events(load, 0);
@@ -267,8 +274,9 @@ static void measure(struct load *load) {
   double p999 = percentile_us(load, .999);
   if (load->drain > 0) drain(load);
   printf("{\"lines_per_s\": %.0f, \"MB_per_s\": %.2f, \"p50_us\": %.0f, \"p99_us\": %.0f, "
-         "\"p999_us\": %.0f, \"lost\": %u}\n",
-         rate, rate * load->size / 1e6, p50, p99, p999, load->lost);
+         "\"p999_us\": %.0f, \"lost\": %u, \"answered\": %llu}\n",
+         rate, rate * load->size / 1e6, p50, p99, p999, load->lost,
+         (unsigned long long)answered_lines(load));
 }
 
 static double number(const char *text, double least, double most) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -38,13 +39,26 @@ class Shape:
         return f"{self.clients}x{self.inflight}"
 
 
+def parse_shape(text: str) -> Shape:
+    """The shape that an option such as `50x64` means."""
+    clients, _, inflight = text.partition("x")
+    if not (clients.isdecimal() and inflight.isdecimal() and int(clients) and int(inflight)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not CLIENTSxLINES, such as 50x64")
+    return Shape(int(clients), int(inflight))
+
+
 @frozen(kw_only=True)
 class Figures:
-    """What one run of the load generator measured: checked lines a second, round trips in µs."""
+    """What one run of the load generator measured: checked lines a second, round trips in µs.
+
+    Attributes:
+        answered: All lines that came back, also those that are not in the other figures.
+    """
 
     lines_per_s: float
     p50_us: float
     p99_us: float
+    answered: int
 
 
 @contextlib.contextmanager
@@ -106,4 +120,5 @@ def figures(status: int, output: str, errors: str) -> Figures:
         more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
         raise LoadError(complaints[0] + more)
     read = json.loads(output)
-    return Figures(lines_per_s=read["lines_per_s"], p50_us=read["p50_us"], p99_us=read["p99_us"])
+    names = ("lines_per_s", "p50_us", "p99_us", "answered")
+    return Figures(**{name: read[name] for name in names})

@@ -54,6 +54,13 @@ class Server:
                 return int(line.split()[1]) * 1024
         raise ServerError(f"the server is gone: {self.last_words()}")
 
+    def cpu_seconds(self) -> float:
+        """The CPU time that the server's threads have used so far, those that ended included."""
+        clock = ctypes.c_int()
+        if ctypes.CDLL(None).clock_getcpuclockid(self.process.pid, ctypes.byref(clock)):
+            raise ServerError(f"the server is gone: {self.last_words()}")
+        return time.clock_gettime(clock.value)
+
     def check(self) -> None:
         """Raise `ServerError` when the process has ended by itself."""
         status = self.process.poll()

@@ -40,6 +40,10 @@ from speedo_trio.events import TLSInfo as TLSInfo
 from speedo_trio.events import WebSocketInfo as WebSocketInfo
 from speedo_trio.logs.event_log import EventLog as EventLog
 from speedo_trio.logs.json_lines import JSONFormatter as JSONFormatter
+from speedo_trio.meter import Histogram as Histogram
+from speedo_trio.meter import HistogramSnapshot as HistogramSnapshot
+from speedo_trio.meter import Meter as Meter
+from speedo_trio.meter import MeterSnapshot as MeterSnapshot
 from speedo_trio.protocol.framed import FramedProtocol as FramedProtocol
 from speedo_trio.protocol.framed import LineProtocol as LineProtocol
 from speedo_trio.protocol.framing import DelimiterFramer as DelimiterFramer
@@ -93,6 +97,8 @@ __all__ = [
     "GraceOver",
     "HandlerError",
     "HandshakeError",
+    "Histogram",
+    "HistogramSnapshot",
     "IncompleteFrame",
     "JSONFormatter",
     "LengthPrefixFramer",
@@ -105,6 +111,8 @@ __all__ = [
     "Message",
     "MessageFailed",
     "Messages",
+    "Meter",
+    "MeterSnapshot",
     "NetstringFramer",
     "Observer",
     "ProtocolError",

@@ -32,7 +32,7 @@ def _number(low: float, high: float, what: str = "a number", *, none: bool = Fal
             return
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not low <= value <= high:  # type: ignore[operator]  # it is a number
-            most = "a year" if high == _YEAR else f"{high:g}"
+            most = "a year" if high == _YEAR else f"{high:.9g}"
             allowed = f"{what} from {low:g} to {most}" + (" or none" if none else "")
             raise ConfigError(f"{attribute.name} is {value!r}; allowed is {allowed}")
 

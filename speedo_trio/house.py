@@ -45,6 +45,10 @@ class Resident(Protocol):
         """Whether it has been asked to finish."""
 
     @property
+    def at_door(self) -> bool:
+        """Whether its handshake is not over: nothing may be sent on its wire."""
+
+    @property
     def fresh(self) -> bool:
         """Whether to wait with a drain for the first message."""
 
@@ -114,10 +118,15 @@ class House:
     held: int = 0
     """At least the bytes of all links that were read and whose messages have not all been
     executed: it only grows, until `full` counts anew."""
+    most_held: int = field(init=False)
+    """``limits.bytes``, which holds for all links at once."""
     ended: Totals = field(factory=Totals)
     """The sums over the links that have ended."""
     _full_for: int = 0
     _waiting: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
+
+    def __attrs_post_init__(self) -> None:
+        self.most_held = self.config.limits.bytes
 
     def number(self) -> int:
         """The number of the next connection."""
@@ -160,6 +169,7 @@ class House:
         limits = evolve(config.limits, backlog=self.config.limits.backlog)
         self.config = evolve(config, limits=limits, workers=self.config.workers)
         self.tally.limit = limits.messages
+        self.most_held = limits.bytes
         self.guests.limits = limits
         self.stir()
 
@@ -173,7 +183,7 @@ class House:
             self._full_for -= 1
             return True
         self.held = sum(link.held for link in self.links.values())
-        full = self.held >= self.config.limits.bytes
+        full = self.held >= self.most_held
         self._full_for = len(self.links) if full else 0
         return full
 

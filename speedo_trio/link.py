@@ -25,6 +25,7 @@ from speedo_trio.events import (
     MessageFailed,
 )
 from speedo_trio.io.connection import WireConnection
+from speedo_trio.io.layer import arrived
 from speedo_trio.isolation import own_error
 from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.protocol.message import Message, no_message, wrong_reply
@@ -222,6 +223,11 @@ class Link:
         return self._goodbye is not None
 
     @property
+    def at_door(self) -> bool:
+        """Whether its handshake is not over: nothing may be sent on its wire."""
+        return self._door is not None
+
+    @property
     def fresh(self) -> bool:
         """Whether to wait with a drain for the first message.
 
@@ -275,12 +281,12 @@ class Link:
         """From the handler's making to the end of what the peer sends."""
         if self._door is not None and not await self._come_in(self._door):
             return
+        self._door = None
         handler = self._make_handler()
         await self._admit(handler.opened())
         house, limits, wire = self._house, self._config.limits, self.connection.wire
         readable, read, handle = wire.readable, wire.read, handler.handle
         size, most = limits.read_bytes, limits.lane_bytes
-        most_in_all = limits.bytes
         while True:
             await readable()
             data = read(size)
@@ -290,16 +296,20 @@ class Link:
                 if self._take(handle(data)):  # not _admit: a coroutine less for every read
                     await self._admit_pending()
                 if self.received - self._executed_mark >= most or (
-                    house.held >= most_in_all and house.full()
+                    house.held >= house.most_held and house.full()
                 ):
-                    await self._until(lambda: not self.lane.messages)
-                    self._executed_mark = self.received
+                    await self._all_executed()
             elif self.connection.broken:  # sending has told it, and so taken it from reading
                 raise ConnectionLost("reset by the peer")
             elif data is not None:
                 break
         await self._admit(handler.eof())
         self.end(Cause.EOF)
+
+    async def _all_executed(self) -> None:
+        """Wait until no message waits; so many bytes were read that no more may be."""
+        await self._until(lambda: not self.lane.messages)
+        self._executed_mark = self.received
 
     async def _come_in(self, door: Door) -> bool:
         """Through the door, in time; whether the peer may stay."""
@@ -358,14 +368,13 @@ class Link:
         if handler is None:  # the handshake was not over
             self.end(goodbye)
             return
-        left = wire.unread()
-        while left > 0:
-            data = wire.read(min(left, self._config.limits.read_bytes))
-            if not data:
-                break
-            left -= len(data)
+        house, limits = self._house, self._config.limits
+        for data in arrived(wire, limits.read_bytes):
             self.received += len(data)
+            house.held += len(data)
             await self._admit(handler.handle(data))
+            if self.held >= limits.lane_bytes or (house.held >= house.most_held and house.full()):
+                await self._all_executed()
         await self._admit(handler.draining())
         self.end(goodbye)
 
@@ -510,11 +519,11 @@ class Link:
         if isinstance(reply, bytes):
             connection = self.connection
             connection.replies.append(reply)
-            house.observe(
-                MessageFailed(
-                    connection=connection.id, peer=connection.peer, message=message, error=error
+            if house.observer is not None:
+                peer = connection.peer
+                house.observe(
+                    MessageFailed(connection=connection.id, peer=peer, message=message, error=error)
                 )
-            )
         else:
             cause = Cause.HANDLER_ERROR
             if isinstance(error, ProtocolError):

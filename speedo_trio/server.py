@@ -30,7 +30,7 @@ from speedo_trio.io.border import Border
 from speedo_trio.io.door import Door, Introduction
 from speedo_trio.io.guests import Guests
 from speedo_trio.io.listener import Listener
-from speedo_trio.io.sockets import open_sockets, outlives_us
+from speedo_trio.io.sockets import check_descriptors, open_sockets, outlives_us
 from speedo_trio.io.watch import Watch
 from speedo_trio.io.wire import StreamWire
 from speedo_trio.link import Link
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from speedo_trio.events import Address, Observer, TLSInfo
     from speedo_trio.house import Resident
+    from speedo_trio.meter import Meter
     from speedo_trio.protocol.handler import Connection, ProtocolHandlerFactory
 
 
@@ -73,6 +74,7 @@ class Server:
         config: Config,
         observer: Observer | None,
         nursery: trio.Nursery,
+        meter: Meter | None = None,
     ) -> None:
         border = Border()
         self._house = House(
@@ -81,7 +83,7 @@ class Server:
             observer=observer,
             nursery=nursery,
             border=border,
-            crew=Crew(config.workers, border, nursery),
+            crew=Crew(config.workers, border, nursery, meter),
             tally=Tally(config.limits.messages),
             watch=Watch(),
             guests=Guests(config.limits, trio.current_time()),
@@ -102,8 +104,9 @@ class Server:
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """The connections that are open now."""
-        return tuple(link.connection for link in self._house.links.values())
+        """The connections that are open now, without those whose handshake is not over."""
+        links = self._house.links.values()
+        return tuple(link.connection for link in links if not link.at_door)
 
     @property
     def config(self) -> Config:
@@ -193,8 +196,10 @@ class Server:
     ) -> DrainReport:
         """End the server in good order; returns when it has ended.
 
-        Connections that the kernel has queued are accepted, as far as ``limits.connections`` has
-        room; the others are reset, and none comes after. Handlers say goodbye, what
+        Connections that the kernel has queued are accepted, as far as the limits allow; the others
+        are reset, and none comes after. On sockets that were passed to the process they are left
+        to those who accept there next, and who has just been accepted gets up to a second for its
+        first message. Handlers say goodbye, what
         was received is executed and answered, connections are closed. What is left after `grace`
         seconds is cancelled and counted, threads still inside a message `kill_after` seconds
         later are abandoned. That takes at most grace + kill_after + 0.5 seconds, unless an async
@@ -335,13 +340,17 @@ class Server:
         )
 
     async def _drain_links(self) -> None:
-        """Have every link finish; those that only just came get time for their first message."""
-        links, end = self._house.links, trio.current_time() + _FRESH_SECONDS
+        """Have every link finish; those that only just came get time for their first message.
+
+        Half of the grace at most: they finish in what is left.
+        """
+        links, began = self._house.links, trio.current_time()
         for link in tuple(links.values()):
             if not link.fresh:
                 link.drain()
         while fresh := [link for link in links.values() if not link.draining]:
-            over = trio.current_time() >= end
+            patience = min(_FRESH_SECONDS, (self._grace.deadline - began) / 2)
+            over = trio.current_time() >= began + patience
             for link in fresh:
                 if over or not link.fresh:
                     link.drain()
@@ -380,6 +389,7 @@ async def serve(
     *binds: str,
     config: Config = DEFAULT_CONFIG,
     observer: Observer | None = DEFAULT_OBSERVER,
+    meter: Meter | None = None,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> DrainReport:
     """Serve a protocol on some addresses until the server is drained.
@@ -395,6 +405,7 @@ async def serve(
         config: limits, timeouts and workers.
         observer: gets every event; the default is a new `EventLog` for each server, None gives
             them to nobody.
+        meter: measures how long messages wait and take; without one nothing is measured.
         task_status: given by `trio.Nursery.start`; gets the `Server`.
 
     Returns:
@@ -411,7 +422,7 @@ async def serve(
     server: Server | None = None
     try:
         async with trio.open_nursery() as nursery:
-            server = Server(factory, config, _own(observer), nursery)
+            server = Server(factory, config, _own(observer), nursery, meter)
             await server._run(listeners, task_status.started)  # noqa: SLF001  # its other half
     finally:
         for listener in listeners:
@@ -426,7 +437,9 @@ def _own(observer: Observer | None) -> Observer | None:
 
 
 async def _open(binds: tuple[str, ...], config: Config) -> list[Listener]:
-    doors = [(bind, Door(bind) if bind.layered else None) for bind in map(parse_bind, binds)]
+    parsed = [parse_bind(bind) for bind in binds]
+    check_descriptors(parsed)
+    doors = [(bind, Door(bind) if bind.layered else None) for bind in parsed]
     listeners: list[Listener] = []
     try:
         for bind, door in doors:

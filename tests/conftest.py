@@ -1,12 +1,23 @@
-"""What several tests of threads need: a gate that holds a worker thread inside a message."""
+"""What several tests need: a gate that holds a worker thread, and a house without a server."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
+
+from speedo_trio.config import Config
+from speedo_trio.house import House
+from speedo_trio.io.border import Border
+from speedo_trio.io.guests import Guests
+from speedo_trio.io.watch import Watch
+from speedo_trio.protocol.handler import ProtocolHandler
+from speedo_trio.queue.lane import Tally
+from speedo_trio.worker.crew import Crew
 
 
 class Gate:
@@ -51,3 +62,35 @@ async def make_gate() -> AsyncIterator[Callable[[], Gate]]:
 async def gate(make_gate: Callable[[], Gate]) -> Gate:
     """One gate."""
     return make_gate()
+
+
+class Silent(ProtocolHandler):
+    """Takes everything and says nothing."""
+
+    def handle(self, data: bytes) -> None:
+        return None
+
+
+def house_in(nursery: trio.Nursery, observer: Any = None, **sections: Any) -> House:
+    """A house that nobody lives in yet, from sections of settings; no task of its own runs."""
+    config, border = Config(**sections), Border()
+    return House(
+        config=config,
+        factory=Silent,
+        observer=observer,
+        nursery=nursery,
+        border=border,
+        crew=Crew(config.workers, border, nursery),
+        tally=Tally(config.limits.messages),
+        watch=Watch(),
+        guests=Guests(config.limits, trio.current_time()),
+    )
+
+
+MakeHouse = Callable[..., House]
+
+
+@pytest.fixture
+async def make_house(nursery: trio.Nursery) -> MakeHouse:
+    """Makes houses in the test's nursery."""
+    return partial(house_in, nursery)

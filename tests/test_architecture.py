@@ -23,7 +23,7 @@ LAYERS = (
     {"house"},
     {"worker"},
     {"io", "protocol", "queue", "pubsub", "stats", "logs"},
-    {"config", "events"},
+    {"config", "events", "meter"},
     {"errors", "isolation"},
 )
 """The rooms, from those that nobody may import to those that everybody may. A room imports from

@@ -20,6 +20,7 @@ class Whole(NamedTuple):
     name: str
     low: int = 1
     high: int = MOST
+    none: bool = False
 
 
 class Seconds(NamedTuple):
@@ -31,23 +32,36 @@ class Seconds(NamedTuple):
     none: bool = False
 
 
+class Rate(NamedTuple):
+    """A field that is a number a second, or none for no limit."""
+
+    section: type[Any]
+    name: str
+
+
 WHOLE = (
     Whole(Limits, "connections"),
+    Whole(Limits, "connections_per_address", none=True),
+    Whole(Limits, "burst"),
+    Whole(Limits, "burst_per_address"),
     Whole(Limits, "backlog", 1, 65_535),
     Whole(Limits, "read_bytes", 1, 2**24),
     Whole(Limits, "lane_messages"),
     Whole(Limits, "lane_bytes"),
     Whole(Limits, "messages"),
+    Whole(Limits, "bytes", 1, 2**48),
     Whole(Limits, "unsent_high"),
     Whole(Limits, "unsent_bytes"),
     Whole(Workers, "count", 1, 4096),
-    Whole(Workers, "tasks"),
     Whole(Workers, "tasks"),
     Whole(Workers, "turn_messages"),
     Whole(Workers, "turn_bytes"),
 )
 SECONDS = (
+    Seconds(Timeouts, "handshake", 0.001, none=True),
+    Seconds(Timeouts, "first_message", 0.001, none=True),
     Seconds(Timeouts, "idle", 0.001, none=True),
+    Seconds(Timeouts, "lifetime", 0.001, none=True),
     Seconds(Timeouts, "write", 0.001, none=True),
     Seconds(Timeouts, "linger"),
     Seconds(Timeouts, "grace"),
@@ -56,12 +70,13 @@ SECONDS = (
     Seconds(Workers, "patience", 0.0001),
     Seconds(Workers, "linger"),
 )
+RATES = (Rate(Limits, "rate"), Rate(Limits, "rate_per_address"))
 OTHERS = {(Limits, "when_full")}
 
 
 def test_every_field_is_in_a_table() -> None:
     """A new field must be given its bounds here."""
-    tabled = {(row.section, row.name) for row in (*WHOLE, *SECONDS)} | OTHERS
+    tabled = {(row.section, row.name) for row in (*WHOLE, *SECONDS, *RATES)} | OTHERS
 
     assert {
         (section, field.name)
@@ -80,12 +95,40 @@ def test_whole_numbers_at_their_bounds_are_allowed(row: Whole) -> None:
 @pytest.mark.parametrize("row", WHOLE, ids=lambda row: row.name)
 def test_other_than_whole_numbers_within_bounds_are_refused(row: Whole) -> None:
     """The text names the field, what was seen and what is allowed."""
-    for value in (row.low - 1, row.high + 1, True, 2.0, "2", None, 10**400):
+    nothing = () if row.none else (None,)
+    for value in (row.low - 1, row.high + 1, True, 2.0, "2", 10**400, *nothing):
         with pytest.raises(ConfigError) as refused:
             row.section(**{row.name: value})
 
         assert str(refused.value).startswith(f"{row.name} is {value!r}; ")
         assert f"a whole number from {row.low} to {row.high}" in str(refused.value)
+        assert str(refused.value).endswith(" or none") == row.none
+
+
+@pytest.mark.parametrize("row", [row for row in WHOLE if row.none], ids=lambda row: row.name)
+def test_no_limit_is_none_where_it_is_allowed(row: Whole) -> None:
+    """None is no limit."""
+    assert getattr(row.section(**{row.name: None}), row.name) is None
+
+
+@pytest.mark.parametrize("row", RATES, ids=lambda row: row.name)
+def test_rates_within_bounds_are_allowed(row: Rate) -> None:
+    """From one in a quarter of an hour to a million a second, and none for no limit."""
+    for value in (0.001, 1, 2.5, 1_000_000, None):
+        assert getattr(row.section(**{row.name: value}), row.name) == value
+
+
+@pytest.mark.parametrize("row", RATES, ids=lambda row: row.name)
+def test_other_than_rates_within_bounds_are_refused(row: Rate) -> None:
+    """The text names the field, what was seen and what is allowed."""
+    endless = (float("inf"), -float("inf"), float("nan"), 10**400)
+    for value in (0, 0.0009, -1, 1_000_001, *endless, True, "2", b"", [1]):
+        with pytest.raises(ConfigError) as refused:
+            row.section(**{row.name: value})
+
+        assert str(refused.value) == (
+            f"{row.name} is {value!r}; allowed is a number from 0.001 to 1000000 or none"
+        )
 
 
 @pytest.mark.parametrize("row", SECONDS, ids=lambda row: f"{row.section.__name__}.{row.name}")

@@ -41,6 +41,8 @@ def passed_descriptors(name: str = "") -> list[int]:
         _passed.names = _read_environment()
     left = _passed.names
     taken = [number for number, its_name in left.items() if name in ("", its_name)]
+    if not taken and not name:
+        raise BindError("no passed socket is left that is not taken yet")
     if not taken:
         names = ", ".join(map(repr, left.values())) or "nothing that is not taken yet"
         raise BindError(f"none of the passed sockets is called {name!r}; passed was {names}")

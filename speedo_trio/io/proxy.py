@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
-from speedo_trio.errors import HandshakeError
+from speedo_trio.errors import ConnectionLost, HandshakeError
 from speedo_trio.events import Address
 from speedo_trio.io.crc32c import crc32c
 
@@ -152,8 +152,9 @@ async def receive_header(wire: Wire) -> ProxyHeader:
 
     Raises:
         HandshakeError: the peer sent no header, or one that is not allowed, or ended its stream
-            before it was complete.
-        ConnectionLost: the peer or the network broke the connection.
+            inside it.
+        ConnectionLost: the peer or the network broke the connection, or the peer left without a
+            byte, as those do who only look whether somebody listens.
     """
     parser = ProxyParser()
     await wire.readable()
@@ -161,6 +162,8 @@ async def receive_header(wire: Wire) -> ProxyHeader:
         data = wire.read(parser.need)
         if data is None:
             await wire.readable()
+        elif not data and not parser.received:
+            raise ConnectionLost("the peer left without a PROXY header")
         elif not data:
             raise HandshakeError(
                 f"the peer ended its stream after {parser.received} bytes; "

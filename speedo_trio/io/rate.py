@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 
+_WHOLE = 1 - 1e-6
+"""A whole token, but for what rounding may take from it: who has waited for one gets it."""
+
+
 class TokenBucket:
     """Lets through `rate` a second on the average, `burst` at once. The caller brings the time."""
 
@@ -22,7 +26,7 @@ class TokenBucket:
     def take(self, rate: float, burst: float, now: float) -> bool:
         """Take a token, if there is a whole one."""
         self._fill(rate, burst, now)
-        if self._tokens < 1:
+        if self._tokens < _WHOLE:
             return False
         self._tokens -= 1
         return True
@@ -30,7 +34,7 @@ class TokenBucket:
     def wait(self, rate: float, burst: float, now: float) -> float:
         """Seconds until there is a whole token; 0 when there is."""
         self._fill(rate, burst, now)
-        return max(0.0, (1 - self._tokens) / rate)
+        return 0.0 if self._tokens >= _WHOLE else (1 - self._tokens) / rate
 
     def _fill(self, rate: float, burst: float, now: float) -> None:
         self._tokens = min(burst, self._tokens + (now - self._at) * rate)

@@ -18,6 +18,8 @@ from speedo_trio.io.activation import passed_descriptors
 from speedo_trio.io.binds import FdSource, SystemdSource, TCPSource, UnixSource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from speedo_trio.io.binds import Bind
 
 _PORT_TRIES = 20
@@ -52,6 +54,20 @@ async def open_sockets(bind: Bind, backlog: int) -> list[socket.socket]:
         raise BindError(f"cannot listen on {bind}: {text}") from error
 
 
+def check_descriptors(binds: Iterable[Bind]) -> None:
+    """See that no descriptor is to be taken over twice.
+
+    Raises:
+        BindError: one is.
+    """
+    seen: set[FdSource] = set()
+    for bind in binds:
+        if isinstance(bind.source, FdSource):
+            if bind.source in seen:
+                raise BindError(f"cannot listen on {bind}: another bind has that descriptor")
+            seen.add(bind.source)
+
+
 def outlives_us(bind: Bind) -> bool:
     """Whether the socket is somebody else's too, and goes on listening when we have closed it."""
     return isinstance(bind.source, FdSource | SystemdSource)
@@ -71,7 +87,6 @@ def _take_over_all(descriptors: list[int]) -> list[socket.socket]:
 def _take_over(descriptor: int) -> socket.socket:
     """The socket at a descriptor that the process was started with; ours to close from now on."""
     try:
-        os.set_inheritable(descriptor, False)
         taken = socket.socket(fileno=descriptor)
     except OSError as error:
         why = {errno.EBADF: "is not open", errno.ENOTSOCK: "is no socket"}
@@ -85,6 +100,7 @@ def _take_over(descriptor: int) -> socket.socket:
             f"descriptor {descriptor} is no listening stream socket; "
             "in a .socket unit, allowed are ListenStream= and Accept=no"
         )
+    taken.set_inheritable(False)
     taken.setblocking(False)
     return taken
 

@@ -52,12 +52,18 @@ class Wire(Protocol):
         """How many bytes `read` would give without waiting, as far as that can be known."""
 
     def send_nowait(self, data: Data) -> int:
-        """Send what can be sent without waiting; how many bytes that was. From any thread."""
+        """Send what can be sent without waiting; how many bytes that was. From any thread.
+
+        After a call that sent less than all, the next call, of this or `push`, must begin with the
+        rest: a layer may have encoded some of it.
+        """
 
     async def push(self, data: Data) -> int:
         """Wait until at least one byte of `data` could be sent; how many were.
 
-        After a cancel it is not known what was sent: the wire is good for nothing more.
+        After a call that sent less than all, the next call, of this or `send_nowait`, must begin
+        with the rest. After a cancel over a stream it is not known what was sent: the wire is
+        good for nothing more. A socket has sent nothing then.
         """
 
     async def send_eof(self) -> None:

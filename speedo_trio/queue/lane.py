@@ -95,6 +95,7 @@ class Lane(Generic[M]):
         "messages",
         "outlet",
         "owner",
+        "ready_at",
         "shut",
         "tally",
         "watched",
@@ -118,6 +119,9 @@ class Lane(Generic[M]):
         """The turn that goes on is to end after the message that runs. Set by any thread."""
         self.watched: bool = False
         """Whether the owner waits for progress and must be told of it."""
+        self.ready_at: float = 0.0
+        """When it was last queued for a worker, on the clock of `time.perf_counter`; 0 unless that
+        is measured."""
         self._claim = threading.Lock()
         self._cursor: Iterator[M] | None = None
         self._late = 0  # messages that came after the end
@@ -203,6 +207,12 @@ class Lane(Generic[M]):
         del self.messages[:count]
         self.executed += count
         self.tally.remove(count)
+
+    def cut(self, count: int) -> None:
+        """End a turn in which the last of the first `count` messages was cut off: dropped."""
+        self.done(count)
+        self.executed -= 1
+        self.dropped += 1
 
     def shut_down(self) -> None:
         """Let no further message execute; what waits is dropped by who holds the claim."""

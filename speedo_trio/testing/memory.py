@@ -53,7 +53,7 @@ class MemoryServer:
 async def serve_in_memory(
     factory: ProtocolHandlerFactory,
     config: Config = DEFAULT_CONFIG,
-    observer: Observer = DEFAULT_OBSERVER,
+    observer: Observer | None = DEFAULT_OBSERVER,
 ) -> AsyncIterator[MemoryServer]:
     r"""Run a server for the block; at its end the server is stopped hard.
 

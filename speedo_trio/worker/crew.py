@@ -26,6 +26,7 @@ import trio
 from attrs import define
 
 from speedo_trio.queue.ready import SHORT, ReadyLanes
+from speedo_trio.worker.laps import Laps
 from speedo_trio.worker.turn import (
     EMPTY,
     MORE,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from speedo_trio.config import Workers
     from speedo_trio.io.border import Border
+    from speedo_trio.meter import Meter
     from speedo_trio.protocol.message import Message
     from speedo_trio.queue.lane import Lane
 
@@ -76,10 +78,13 @@ class _Stay:
 class Crew:
     """Executes ready lanes until its nursery is cancelled."""
 
-    def __init__(self, config: Workers, border: Border, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, config: Workers, border: Border, nursery: trio.Nursery, meter: Meter | None = None
+    ) -> None:
         self._config = config
         self._border = border
         self._nursery = nursery
+        self._meter = meter
         self._to_tasks, self._for_tasks = trio.open_memory_channel["Lane[Message]"](inf)
         self._to_foreman, self._for_foreman = trio.open_memory_channel["Lane[Message]"](inf)
         # Both channels are unbounded in name only: a lane is in one of them at most once.
@@ -124,6 +129,8 @@ class Crew:
 
     def dispatch(self, lane: Lane[Message]) -> None:
         """Queue a claimed lane. On the Trio thread."""
+        if self._meter is not None:
+            lane.ready_at = perf_counter()
         if lane.messages and getattr(lane.messages[0], "runs_async", False):
             self._to_tasks.send_nowait(lane)
             if len(self._running) >= self._tasks:
@@ -164,15 +171,16 @@ class Crew:
         self._tasks += max(0, count)
 
     async def _work(self) -> None:
+        laps = self._new_laps()
         while True:
             with trio.CancelScope() as scope:  # cancelled with the message that runs in it
                 while not scope.cancel_called:
-                    await self._burst(await self._for_tasks.receive(), scope)
+                    await self._burst(await self._for_tasks.receive(), scope, laps)
                     if self._for_tasks.statistics().tasks_waiting_receive > _SPARE_TASKS:
                         self._tasks -= 1
                         return
 
-    async def _burst(self, lane: Lane[Message], scope: trio.CancelScope) -> None:
+    async def _burst(self, lane: Lane[Message], scope: trio.CancelScope, laps: Laps | None) -> None:
         """Execute a turn of this lane, and of others that are ready, for a while."""
         config, now = self._config, perf_counter()
         end = now + _BURST_SECONDS
@@ -182,11 +190,7 @@ class Crew:
             self.attend()
             try:
                 if not lane.shut:
-                    outcome = await task_turn(lane, config, now)
-            except BaseException:  # cancelled, or the user's interrupt
-                lane.executed -= 1
-                lane.dropped += 1
-                raise
+                    outcome = await task_turn(lane, config, now, laps)
             finally:
                 del self._running[lane]
                 self._settle(lane, outcome, self.dispatch)
@@ -246,7 +250,7 @@ class Crew:
     def _stay(self, stay: _Stay) -> None:
         """Execute turns until there is nothing to do for long. In a worker thread."""
         ready, finished, config = self._ready, self._finished, self._config
-        sent = perf_counter()
+        laps, sent = self._new_laps(), perf_counter()
         while not self._stopped:
             lane = ready.take()
             if lane is None:
@@ -260,7 +264,7 @@ class Crew:
             stay.lane = lane
             stay.since = began = perf_counter()
             before = lane.executed
-            outcome = EMPTY if lane.shut else thread_turn(lane, config, began)
+            outcome = EMPTY if lane.shut else thread_turn(lane, config, began, laps)
             now = perf_counter()
             self._pace += 0.2 * ((now - began) / max(1, lane.executed - before) - self._pace)
             stay.lane = None
@@ -282,10 +286,18 @@ class Crew:
             except IndexError:  # another thread was quicker
                 break
             self._settle(lane, outcome, again.append)
+        if self._meter is not None:
+            now = perf_counter()
+            for lane in again:
+                lane.ready_at = now
         for lane in again:  # all at once, or the first could have two turns before the second
             self._ready.put_again(lane)
 
     # Both
+
+    def _new_laps(self) -> Laps | None:
+        """What measures a worker's turns, if anybody wants to know."""
+        return None if self._meter is None else Laps(self._meter, self._config)
 
     def _settle(
         self,

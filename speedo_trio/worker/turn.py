@@ -9,6 +9,7 @@ Next: `speedo_trio.worker.crew`, which decides whose turn it is.
 from __future__ import annotations
 
 import enum
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from speedo_trio.config import Workers
     from speedo_trio.protocol.message import Message, Reply
     from speedo_trio.queue.lane import Lane
+    from speedo_trio.worker.laps import Laps
 
 
 class Outcome(enum.Enum):
@@ -45,16 +47,20 @@ class Failure:
     error: BaseException
 
 
-def thread_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | Failure:
+def thread_turn(
+    lane: Lane[Message], caps: Workers, began: float, laps: Laps | None = None
+) -> Outcome | Failure:
     """Execute messages of a claimed lane, in a worker thread, until a cap or an async message.
 
     Args:
         began: now, on the clock of `time.perf_counter`.
+        laps: measures the turn; None when nobody wants to know.
     """
     outlet = lane.outlet
     append, encode = outlet.replies.append, outlet.encode
     left, room = caps.turn_messages, caps.turn_bytes
-    end = began + caps.turn_seconds
+    check = began + caps.turn_seconds if laps is None else laps.begin(lane, began)
+    done = lane.done if laps is None else laps.done
     outcome: Outcome | Failure = EMPTY
     for message in lane.begin():
         try:
@@ -76,14 +82,21 @@ def thread_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | F
         except BaseException as error:  # noqa: BLE001  # in a thread, whatever it is is its own
             outcome = Failure(message, error)
             break
-        if left <= 0 or room <= 0 or lane.halt or perf_counter() >= end:
+        if (
+            left <= 0
+            or room <= 0
+            or lane.halt
+            or (perf_counter() >= check and (laps is None or (check := laps.lap(left)) == inf))
+        ):
             outcome = MORE
             break
-    lane.done(caps.turn_messages - left)
+    done(caps.turn_messages - left)
     return outcome
 
 
-async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome | Failure:
+async def task_turn(
+    lane: Lane[Message], caps: Workers, began: float, laps: Laps | None = None
+) -> Outcome | Failure:
     """Execute messages of a claimed lane, in a Trio task, until a cap or one for a thread.
 
     When it is cancelled the message that ran counts as dropped.
@@ -91,7 +104,8 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
     outlet = lane.outlet
     append, encode = outlet.replies.append, outlet.encode
     left, room = caps.turn_messages, caps.turn_bytes
-    end = began + caps.turn_seconds
+    check = began + caps.turn_seconds if laps is None else laps.begin(lane, began)
+    done = lane.done if laps is None else laps.done
     outcome: Outcome | Failure = EMPTY
     try:
         for message in lane.begin():
@@ -114,12 +128,18 @@ async def task_turn(lane: Lane[Message], caps: Workers, began: float) -> Outcome
             except BaseException as error:
                 own = own_error(error)
                 if own is None:
+                    done = lane.cut if laps is None else laps.cut
                     raise
                 outcome = Failure(message, own)
                 break
-            if left <= 0 or room <= 0 or lane.halt or perf_counter() >= end:
+            if (
+                left <= 0
+                or room <= 0
+                or lane.halt
+                or (perf_counter() >= check and (laps is None or (check := laps.lap(left)) == inf))
+            ):
                 outcome = MORE
                 break
     finally:
-        lane.done(caps.turn_messages - left)
+        done(caps.turn_messages - left)
     return outcome

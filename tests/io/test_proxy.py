@@ -500,6 +500,68 @@ def test_wrong_block_is_refused_at_its_16th_byte(fixed: bytes) -> None:
         parser.feed(fixed[15:16])
 
 
+# What HAProxy 2.6 sent
+
+SENT_OVER_TLS = bytes.fromhex(
+    "0d0a0d0a000d0a515549540a211100a47f0000017f000001a1521bc0"
+    "03000499a19ee3"
+    "02000f736e692e6578616d706c652e6f7267"
+    "05002e37463030303030313a413135325f37463030303030313a314243305f36423034374241305f303030393a"
+    "32334541"
+    "20004b0700000000210007544c5376312e332200096b6c69656e742dc3a92500075253413230343824000a52"
+    "53412d534841323536230016544c535f4145535f3235365f47434d5f534841333834"
+)
+
+
+def test_haproxy_over_tls() -> None:
+    """With proxy-v2-options crc32c,unique-id,authority,ssl,cert-cn,ssl-cipher,cert-sig,cert-key."""
+    header = parse(SENT_OVER_TLS)
+    fields = dict(header.tlvs)
+
+    assert str(header.source) == "tcp://127.0.0.1:41298"
+    assert str(header.destination) == "tcp://127.0.0.1:7104"
+    assert list(fields) == [3, 2, 5, 0x20]
+    assert fields[2] == b"sni.example.org"
+    assert fields[5] == b"7F000001:A152_7F000001:1BC0_6B047BA0_0009:23EA"
+    assert "klient-é".encode() in fields[0x20]
+
+
+@pytest.mark.parametrize("place", [20, 40, 60, 160])
+def test_haproxy_checksum(place: int) -> None:
+    """A byte that changed on the way is found."""
+    data = bytearray(SENT_OVER_TLS)
+    data[place] ^= 1
+
+    assert "checksum" in refusal(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PROXY UNKNOWN\r\n",  # from a Unix client, and as a health check
+        bytes.fromhex("0d0a0d0a000d0a515549540a20000000"),
+        bytes.fromhex("0d0a0d0a000d0a515549540a20000012030004955e6a000500002000050000000000"),
+    ],
+)
+def test_haproxy_without_addresses(data: bytes) -> None:
+    """It says UNKNOWN or LOCAL, the latter with fields after it if it is to send some."""
+    assert parse(data).source is None
+
+
+def test_haproxy_mapped() -> None:
+    """An IPv4 client of a bind for both families, in both versions."""
+    line = parse(b"PROXY TCP6 ::ffff:127.0.0.1 ::ffff:127.0.0.1 54966 7202\r\n")
+    blocks = parse(
+        bytes.fromhex(
+            "0d0a0d0a000d0a515549540a21210024"
+            "00000000000000000000ffff7f00000100000000000000000000ffff7f000001d6b61c22"
+        )
+    )
+
+    assert str(line.source) == str(blocks.source) == "tcp://[::ffff:127.0.0.1]:54966"
+    assert line.destination == blocks.destination
+
+
 # Neither
 
 
@@ -790,7 +852,15 @@ async def test_receive_header_from_a_stream(data: bytes) -> None:
     assert wire.read(1000) == PAYLOAD
 
 
-@pytest.mark.parametrize("size", [0, 1, 15, 16, 20])
+async def test_end_without_a_byte(pair: tuple[SocketWire, socket.socket]) -> None:
+    """Who only looks whether somebody listens makes no mistake."""
+    wire, peer = pair
+    peer.shutdown(socket.SHUT_WR)
+    with trio.fail_after(5), pytest.raises(ConnectionLost, match="without a PROXY header"):
+        await receive_header(wire)
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 20])
 @pytest.mark.parametrize("data", HEADERS)
 async def test_end_inside_the_header(
     data: bytes, size: int, pair: tuple[SocketWire, socket.socket]

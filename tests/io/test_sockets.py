@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import trio
 
 from speedo_trio.errors import BindError
+from speedo_trio.io import activation
 from speedo_trio.io.binds import Bind, TCPSource, parse_bind
-from speedo_trio.io.sockets import open_sockets, remove_file, socket_file
+from speedo_trio.io.sockets import (
+    check_descriptors,
+    open_sockets,
+    outlives_us,
+    remove_file,
+    socket_file,
+)
 
 FOREIGN = "192.0.2.1"  # RFC 5737: nobody's
 
@@ -344,3 +352,223 @@ async def test_remove_file_leaves_another_servers_file(
     assert file is not None
     remove_file(file)
     assert (tmp_path / "s").exists()
+
+
+# Sockets that were passed
+
+
+def passed(
+    family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, *, listens: bool = True
+) -> tuple[int, tuple[str, int]]:
+    """A descriptor as another process would leave it, and its name."""
+    made = socket.socket(family, kind)
+    made.bind(("127.0.0.1", 0) if family == socket.AF_INET else "")
+    if listens:
+        made.listen(5)
+    name = made.getsockname()
+    return made.detach(), name
+
+
+def is_open(descriptor: int) -> bool:
+    """Whether it is."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+async def test_passed_descriptor_is_taken_over() -> None:
+    """As it listens already; it doesn't block, no child gets it, and closing it is ours."""
+    descriptor, name = passed()
+    os.set_inheritable(descriptor, True)
+    taken = await open_one(f"fd://{descriptor}")
+    with taken, socket.create_connection(name):
+        assert taken.fileno() == descriptor
+        assert taken.getsockname() == name
+        assert not taken.getblocking()
+        assert not os.get_inheritable(descriptor)
+        connected, _ = taken.accept()
+        connected.close()
+
+    assert not is_open(descriptor)
+
+
+async def test_passed_unix_socket_is_taken_over(tmp_path: Path) -> None:
+    """Whose file is somebody else's."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(f"{tmp_path}/s")
+    listening.listen()
+    taken = await open_one(f"fd://{listening.detach()}")
+    with taken:
+        assert taken.getsockname() == f"{tmp_path}/s"
+
+    assert names_in(tmp_path) == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("text", "outlives"),
+    [
+        ("fd://3", True),
+        ("systemd:", True),
+        ("systemd+proxy:web", True),
+        ("tcp://:1", False),
+        ("unix:/s", False),
+    ],
+)
+def test_which_sockets_outlive_us(text: str, outlives: bool) -> None:  # noqa: FBT001  # of a table
+    """Those that the process was started with."""
+    assert outlives_us(parse_bind(text)) == outlives
+
+
+NOT_LISTENING = (
+    "is no listening stream socket; in a .socket unit, allowed are ListenStream= and Accept=no"
+)
+
+
+async def test_descriptor_that_is_not_open() -> None:
+    """The text names it."""
+    descriptor, _ = passed()
+    os.close(descriptor)
+
+    assert await refusal(f"fd://{descriptor}") == (
+        f"cannot listen on fd://{descriptor}: descriptor {descriptor} is not open"
+    )
+
+
+async def test_descriptor_of_a_file(tmp_path: Path) -> None:
+    """It stays open: it is not ours."""
+    with (tmp_path / "file").open("w") as file:
+        number = file.fileno()
+
+        assert await refusal(f"fd://{number}") == (
+            f"cannot listen on fd://{number}: descriptor {number} is no socket"
+        )
+        file.write("still open")
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "listens"),
+    [
+        (socket.AF_INET, socket.SOCK_STREAM, False),
+        (socket.AF_INET, socket.SOCK_DGRAM, False),
+        (socket.AF_UNIX, socket.SOCK_DGRAM, False),
+        (socket.AF_UNIX, socket.SOCK_SEQPACKET, True),
+    ],
+    ids=["not listening", "UDP", "Unix datagrams", "packets"],
+)
+async def test_socket_of_a_wrong_kind(family: int, kind: int, *, listens: bool) -> None:
+    """It stays as it was, for it is not ours."""
+    descriptor, _ = passed(family, kind, listens=listens)
+    os.set_inheritable(descriptor, True)
+    try:
+        assert await refusal(f"fd://{descriptor}") == (
+            f"cannot listen on fd://{descriptor}: descriptor {descriptor} {NOT_LISTENING}"
+        )
+        assert os.get_inheritable(descriptor)
+        assert os.get_blocking(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def test_connected_socket() -> None:
+    """As inetd passes them: there is nothing to accept."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert NOT_LISTENING in await refusal(f"fd://{ours.fileno()}")
+
+
+@pytest.fixture
+def pass_sockets(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, str]], None]:
+    """Has some descriptors been passed by systemd, with their names."""
+
+    def pass_sockets(names: dict[int, str]) -> None:
+        monkeypatch.setattr(activation, "_passed", activation._Passed(names))
+
+    return pass_sockets
+
+
+async def test_sockets_of_systemd(pass_sockets: Callable[[dict[int, str]], None]) -> None:
+    """By name, and all that are left."""
+    one, other, third = passed(), passed(), passed()
+    pass_sockets({one[0]: "web", other[0]: "admin", third[0]: "web"})
+    web = await open_sockets(parse_bind("systemd:web"), backlog=5)
+    rest = await open_sockets(parse_bind("systemd:"), backlog=5)
+    with contextlib.ExitStack() as stack:
+        for each in (*web, *rest):
+            stack.enter_context(each)
+
+        assert [each.getsockname() for each in web] == [one[1], third[1]]
+        assert [each.getsockname() for each in rest] == [other[1]]
+
+
+async def test_sockets_of_systemd_that_are_not_there(
+    pass_sockets: Callable[[dict[int, str]], None],
+) -> None:
+    """The text names the bind and what was passed."""
+    pass_sockets({3: "web"})
+
+    assert await refusal("systemd:wbe") == (
+        "cannot listen on systemd:wbe: none of the passed sockets is called 'wbe'; passed was 'web'"
+    )
+
+
+async def test_one_of_systemds_sockets_is_of_a_wrong_kind(
+    pass_sockets: Callable[[dict[int, str]], None],
+) -> None:
+    """Those taken over before it are closed."""
+    good, bad = passed(), passed(listens=False)
+    pass_sockets({good[0]: "web", bad[0]: "web"})
+    try:
+        assert NOT_LISTENING in await refusal("systemd:web")
+        assert not is_open(good[0])
+    finally:
+        os.close(bad[0])
+
+
+def test_descriptor_that_two_binds_have() -> None:
+    """They would be one socket with two owners."""
+    binds = [parse_bind(text) for text in ("fd://3", "tcp://:1", "tcp://:1", "fd+proxy://3")]
+    check_descriptors(binds[:3])
+    with pytest.raises(BindError) as refused:
+        check_descriptors(binds)
+
+    assert str(refused.value) == ("cannot listen on fd+proxy://3: another bind has that descriptor")
+
+
+# Several on one port
+
+
+async def test_reuseport(opened: list[socket.socket]) -> None:
+    """Two on one port, if both want it; the kernel gives each its share of the peers."""
+    one = await open_one("tcp://127.0.0.1:0?reuseport")
+    port = one.getsockname()[1]
+    other = await open_one(f"tcp://127.0.0.1:{port}?reuseport")
+    assert "in use" in await refusal(f"tcp://127.0.0.1:{port}")
+
+    queued = {one: 0, other: 0}
+    for _ in range(60):
+        socket.create_connection(("127.0.0.1", port)).close()
+        for each in queued:
+            try:
+                each.accept()[0].close()
+            except BlockingIOError:
+                continue
+            queued[each] += 1
+    assert sum(queued.values()) == 60
+    assert min(queued.values()) > 5
+
+
+async def test_reuseport_of_all_addresses(opened: list[socket.socket]) -> None:
+    """A bind of several addresses has it for each of them."""
+    for each in await open_sockets(parse_bind("tcp://localhost:0?reuseport"), backlog=5):
+        assert each.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+
+
+async def test_without_reuseport(opened: list[socket.socket]) -> None:
+    """A mistake such as starting a server twice is told."""
+    one = await open_one("tcp://127.0.0.1:0")
+    assert not one.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+
+    port = one.getsockname()[1]
+    assert "in use" in await refusal(f"tcp://127.0.0.1:{port}?reuseport")

@@ -254,6 +254,17 @@ def test_waiting_leaves_out_the_message_that_is_executed() -> None:
     assert lane.unexecuted == 2
 
 
+def test_message_that_is_cut_off_is_dropped() -> None:
+    """The last of a turn, when it was begun and not executed to its end."""
+    lane = make_lane()
+    lane.put(iter([1, 2, 3, 4]))
+    assert lane.claim()
+    lane.begin()
+    lane.cut(3)
+
+    assert (lane.executed, lane.dropped, lane.waiting, lane.tally.waiting) == (2, 1, 1, 1)
+
+
 def test_messages_that_come_to_a_shut_lane_are_dropped() -> None:
     """A generator that aborts its connection while it is pulled leaves nothing behind."""
     tally = Tally(100)

@@ -13,17 +13,24 @@ import trio.testing
 from speedo_trio.config import Config, Limits
 from speedo_trio.echo import EchoProtocol
 from speedo_trio.errors import ServerClosed
-from speedo_trio.events import Cause, CloseReason, Event
+from speedo_trio.events import (
+    Cause,
+    CloseReason,
+    ConnectionEnded,
+    ConnectionOpened,
+    Event,
+    Listening,
+)
 from speedo_trio.protocol.handler import Connection, ProtocolHandler
 from speedo_trio.protocol.message import Message
 from speedo_trio.testing.memory import MemoryServer, serve_in_memory
 
 
 @asynccontextmanager
-async def serving(*args: Any) -> AsyncIterator[MemoryServer]:
+async def serving(*args: Any, **options: Any) -> AsyncIterator[MemoryServer]:
     """As serve_in_memory(), with an end in sight."""
     with trio.fail_after(10):
-        async with serve_in_memory(*args) as server:
+        async with serve_in_memory(*args, **options) as server:
             yield server
 
 
@@ -78,14 +85,28 @@ async def test_config_and_observer_are_the_servers() -> None:
     events: list[Event] = []
     config = Config(limits=Limits(connections=1))
     async with serving(EchoProtocol, config, events.append) as server:
-        first, second = server.connect(), server.connect()
+        first = server.connect()
+        await trio.testing.wait_all_tasks_blocked()
+        second = server.connect()
         await trio.testing.wait_all_tasks_blocked()
         assert len(server.server.connections) == 1
         await first.aclose()
         await second.send_all(b"hello\n")
         assert await receive(second, 6) == b"hello\n"
 
-    assert len(events) == 1  # Listening
+    assert list(map(type, events)) == [
+        Listening,
+        *(ConnectionOpened, ConnectionEnded),
+        *(ConnectionOpened, ConnectionEnded),
+    ]
+
+
+async def test_without_an_observer() -> None:
+    """None is told to nobody."""
+    async with serving(EchoProtocol, observer=None) as server:
+        client = server.connect()
+        await client.send_all(b"hello\n")
+        assert await receive(client, 6) == b"hello\n"
 
 
 async def test_end_of_the_block_stops_the_server() -> None:

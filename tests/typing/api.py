@@ -20,11 +20,15 @@ from speedo_trio import (
     EventLog,
     FramedProtocol,
     Framer,
+    Histogram,
+    HistogramSnapshot,
     LengthPrefixFramer,
     Limits,
     LineProtocol,
     Listening,
     Message,
+    Meter,
+    MeterSnapshot,
     ProtocolError,
     ProtocolHandler,
     ProtocolHandlerFactory,
@@ -209,6 +213,31 @@ class Failures:
                 self._log(event)
 
 
+# Measuring
+
+
+def report(meter: Meter) -> dict[str, float]:
+    """What a metrics page would show."""
+    snapshot: MeterSnapshot = meter.snapshot()
+    waited: HistogramSnapshot = snapshot.waited
+    bounds: tuple[float, ...] = waited.bounds
+    counts: tuple[int, ...] = waited.counts
+    assert len(counts) == len(bounds) + 1
+    return {
+        "messages": snapshot.executed.count,
+        "seconds": snapshot.executed.sum,
+        "slow turns": snapshot.turns.quantile(0.99),
+    }
+
+
+def own_histogram() -> HistogramSnapshot:
+    """Durations of the application's own."""
+    histogram = Histogram()
+    histogram.add(0.25)
+    histogram.add(1, 3)
+    return histogram.snapshot()
+
+
 # Programs
 
 
@@ -222,6 +251,11 @@ async def run_configured() -> DrainReport:
     return await serve(
         make_raw, "tcp://:9292", "unix:/run/raw.sock", config=STRICTER, observer=Failures()
     )
+
+
+async def run_measured() -> DrainReport:
+    """With a meter."""
+    return await serve(EchoProtocol, "tcp://localhost:9292", meter=Meter())
 
 
 async def embed() -> None:

@@ -17,12 +17,14 @@ from attrs import define, field
 
 from speedo_trio.config import Workers
 from speedo_trio.io.border import Border
+from speedo_trio.meter import Meter
 from speedo_trio.protocol.message import Message
 from speedo_trio.queue.lane import Lane, Tally
 from speedo_trio.worker.crew import Crew
 
 if TYPE_CHECKING:
     from tests.conftest import Gate
+    from tests.worker.conftest import Clock
 
 PATIENT: dict[str, Any] = {"patience": 1.0, "turn_seconds": 1.0}
 """Times so long that a busy machine makes no thread look blocked."""
@@ -127,12 +129,12 @@ Working: TypeAlias = Callable[..., AbstractAsyncContextManager[House]]
 
 
 @asynccontextmanager
-async def working(**settings: Any) -> AsyncIterator[House]:
+async def working(meter: Meter | None = None, **settings: Any) -> AsyncIterator[House]:
     """Run a crew for the block, which must end in time and leave no thread lingering."""
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             border = Border()
-            crew = Crew(Workers(**settings), border, nursery)
+            crew = Crew(Workers(**settings), border, nursery, meter)
             nursery.start_soon(border.guard)
             crew.start()
             yield House(crew, nursery)
@@ -823,3 +825,158 @@ async def test_counts() -> None:
         assert crew.ready == 1
         await eventually(lambda: peer.done)
         assert (crew.busy, crew.ready) == (0, 0)
+
+
+# Measured
+
+
+@pytest.mark.parametrize(
+    "caps", [{}, {"turn_messages": 5}, {"turn_bytes": 9}, {"turn_seconds": 0}], ids=str
+)
+async def test_every_message_is_measured(caps: dict[str, Any]) -> None:
+    """Once, whatever executes it and however it ends; and each turn has its wait."""
+    meter = Meter()
+
+    def fail() -> None:
+        raise ValueError
+
+    async def fail_async() -> None:
+        raise ValueError
+
+    async with working(meter, count=4, **caps) as house:
+        peers = [house.peer() for _ in range(20)]
+        for which, peer in enumerate(peers):
+            for number in range(60):
+                reply = b"%d" % number
+                match (number + which) % 17:
+                    case 0:
+                        peer.put(Say(reply, fail))
+                    case 1:
+                        peer.put(SayAsync(reply, fail_async))
+                    case 2:
+                        peer.put("no message")
+                    case 3 | 4 | 5:
+                        peer.put(SayAsync(reply))
+                    case _:
+                        peer.put(Say(reply))
+            await trio.lowlevel.checkpoint()
+        await eventually(lambda: all(peer.done for peer in peers))
+        snapshot = meter.snapshot()
+
+    assert snapshot.executed.count == sum(peer.lane.executed for peer in peers) == 1200
+    assert snapshot.turns.count == snapshot.waited.count
+    assert snapshot.executed.sum <= snapshot.turns.sum
+
+
+async def test_wait_for_a_thread_is_measured(clock: Clock, gate: Gate) -> None:
+    """From when the lane was queued to the begin of its turn."""
+    meter = Meter()
+    async with working(meter, count=1) as house:
+        first, second = house.peer(), house.peer()
+        first.put(Say(b"1", gate.hold))
+        await gate.arrival()
+        clock.move(2)
+        second.put(Say(b"2"))
+        await trio.testing.wait_all_tasks_blocked()
+        clock.move(7)
+        gate.open()
+        await eventually(lambda: first.done and second.done)
+
+    waited = meter.snapshot().waited
+    assert (waited.counts[0], waited.count, waited.sum) == (1, 2, 7.0)
+
+
+async def test_wait_for_a_task_is_measured(clock: Clock) -> None:
+    """The same."""
+    meter, opened = Meter(), trio.Event()
+    async with working(meter, tasks=1) as house:
+        first, second = house.peer(), house.peer()
+        first.put(SayAsync(b"1", opened.wait))
+        await eventually(lambda: house.crew.busy == 1)
+        clock.move(2)
+        second.put(SayAsync(b"2"))
+        await trio.testing.wait_all_tasks_blocked()
+        clock.move(7)
+        opened.set()
+        await eventually(lambda: first.done and second.done)
+
+    waited = meter.snapshot().waited
+    assert (waited.counts[0], waited.count, waited.sum) == (1, 2, 7.0)
+
+
+@pytest.mark.parametrize("kind", [Say, SayAsync])
+async def test_wait_begins_again_after_each_turn(clock: Clock, kind: type[Say | SayAsync]) -> None:
+    """A lane with much to do doesn't wait while it is executed."""
+    meter = Meter()
+
+    async def move() -> None:
+        clock.move(3)
+
+    does: Any = move if kind is SayAsync else partial(clock.move, 3)
+    async with working(meter, turn_messages=1, count=1) as house:
+        peer = house.peer()
+        peer.put(*(kind(reply, does) for reply in numbered(5)))
+        await eventually(lambda: peer.done)
+
+    snapshot = meter.snapshot()
+    assert (snapshot.waited.count, snapshot.waited.sum) == (5, 0.0)
+    assert (snapshot.turns.sum, snapshot.executed.sum) == (15.0, 15.0)
+
+
+async def test_gated_lane_does_not_wait_for_a_worker(clock: Clock) -> None:
+    """It waits for its peer to read; then it is queued."""
+    meter = Meter()
+    async with working(meter, turn_messages=1) as house:
+        peer = house.peer()
+        peer.blocked = True
+        peer.put(SayAsync(b"1"), SayAsync(b"2"))
+        await eventually(lambda: peer.gates == 1)
+        clock.move(50)
+        peer.blocked = False
+        house.crew.dispatch(peer.lane)
+        await eventually(lambda: peer.done)
+
+    assert (meter.snapshot().waited.count, meter.snapshot().waited.sum) == (2, 0.0)
+
+
+async def test_cut_message_is_not_measured() -> None:
+    """It is dropped, not executed; its worker measures the next turn as ever."""
+    meter = Meter()
+    async with working(meter, tasks=1) as house:
+        peer, other = house.peer(), house.peer()
+        peer.put(SayAsync(b"1"), SayAsync(b"2", trio.sleep_forever), SayAsync(b"3"))
+        await eventually(lambda: peer.lane.unexecuted == 2)
+        peer.lane.shut_down()
+        house.crew.cancel(peer.lane)
+        other.put(SayAsync(b"x"))
+        await eventually(lambda: peer.done and other.done)
+
+    snapshot = meter.snapshot()
+    assert snapshot.executed.count == peer.lane.executed + other.lane.executed == 2
+    assert snapshot.turns.count == 2
+
+
+async def test_shut_lane_has_no_turn() -> None:
+    """What is dropped is not measured."""
+    meter = Meter()
+    async with working(meter) as house:
+        for kind in (Say, SayAsync):
+            peer = house.peer()
+            peer.put(kind(b"x"))
+            peer.lane.shut_down()
+            await eventually(lambda peer=peer: peer.done)  # type: ignore[misc]  # binds this one
+
+    assert (meter.snapshot().turns.count, meter.snapshot().waited.count) == (0, 0)
+
+
+async def test_nothing_is_measured_without_a_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanes are not marked, and workers have nothing that measures."""
+    monkeypatch.delattr("speedo_trio.worker.crew.Laps")
+    async with working(turn_messages=1) as house:
+        for kind in (Say, SayAsync):
+            peer = house.peer()
+            peer.put(*map(kind, numbered(3)))
+            await eventually(lambda peer=peer: peer.done)  # type: ignore[misc]  # as above
+
+            assert peer.lane.executed == 3
+            assert peer.lane.ready_at == 0.0

@@ -1,20 +1,29 @@
-"""Turns: messages in order until the lane is empty, a cap is reached or the kind changes."""
+"""Turns: messages in order until the lane is empty, a cap is reached or the kind changes.
+
+And what a meter is told of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import partial
+from itertools import accumulate
 from math import inf
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import pytest
 import trio
-from attrs import define, evolve
+from attrs import define, evolve, field
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speedo_trio.config import Workers
 from speedo_trio.errors import HandlerError
+from speedo_trio.meter import BOUNDS, Meter
 from speedo_trio.protocol.message import Message, Reply
 from speedo_trio.queue.lane import Lane, Tally
+from speedo_trio.worker.laps import LAP_SECONDS, Laps
 from speedo_trio.worker.turn import (
     EMPTY,
     MORE,
@@ -24,6 +33,7 @@ from speedo_trio.worker.turn import (
     task_turn,
     thread_turn,
 )
+from tests.worker.conftest import Clock, stopped_clock
 
 CAPS = Workers(turn_seconds=30.0)
 
@@ -77,12 +87,14 @@ class Async(Message):
 
 
 Kind: TypeAlias = type[Sync] | type[Async]
-Turn: TypeAlias = Callable[[Lane[Message], Workers, float], Awaitable[Outcome | Failure]]
+Turn: TypeAlias = Callable[..., Awaitable[Outcome | Failure]]
 
 
-async def in_thread(lane: Lane[Message], caps: Workers, began: float) -> Outcome | Failure:
+async def in_thread(
+    lane: Lane[Message], caps: Workers, began: float, laps: Laps | None = None
+) -> Outcome | Failure:
     """A thread's turn, here."""
-    return thread_turn(lane, caps, began)
+    return thread_turn(lane, caps, began, laps)
 
 
 def make_lane(
@@ -331,6 +343,7 @@ async def test_cancelled_turn_has_taken_its_message() -> None:
 
     assert scope.cancelled_caught
     assert replies(lane) == [b"1"]
+    assert (lane.executed, lane.dropped) == (1, 1)
     assert (lane.waiting, lane.tally.waiting) == (1, 1)
 
 
@@ -361,3 +374,197 @@ def test_caps_have_no_upper_surprises() -> None:
     """A turn without any bound in time is allowed by the function, if not by the settings."""
     lane = make_lane(Sync(b"x") for _ in range(3))
     assert thread_turn(lane, CAPS, inf) is EMPTY
+
+
+# Measured
+
+
+@define
+class Measured:
+    """A meter for turns of lanes that were ready three seconds before."""
+
+    clock: Clock
+    meter: Meter = field(factory=Meter)
+
+    async def __call__(self, turn: Turn, lane: Lane[Message], **caps: Any) -> Outcome | Failure:
+        """Execute a turn."""
+        workers = evolve(CAPS, **caps)
+        lane.ready_at = self.clock() - 3
+        return await turn(lane, workers, self.clock(), Laps(self.meter, workers))
+
+    @property
+    def executed(self) -> int:
+        """How many messages were counted."""
+        return self.meter.snapshot().executed.count
+
+
+@pytest.fixture
+def measured(clock: Clock) -> Measured:
+    """On a clock that stands."""
+    return Measured(clock)
+
+
+@both
+async def test_measured_turn_does_the_same(kind: Kind, turn: Turn, measured: Measured) -> None:
+    """Replies, counts and outcomes are those of any turn."""
+    lane = make_lane(kind(b"%d" % number) for number in range(10))
+
+    assert await measured(turn, lane, turn_messages=7) is MORE
+    assert (lane.executed, lane.waiting, lane.tally.waiting) == (7, 3, 3)
+    assert await measured(turn, lane) is EMPTY
+    assert replies(lane) == [b"%d" % number for number in range(10)]
+    assert measured.executed == lane.executed == 10
+
+
+@both
+async def test_wait_is_measured(kind: Kind, turn: Turn, measured: Measured) -> None:
+    """From when the lane became ready to the begin of its turn."""
+    await measured(turn, make_lane([kind(b"1", lambda: measured.clock.move(40))]))
+
+    waited = measured.meter.snapshot().waited
+    assert (waited.count, waited.sum) == (1, 3.0)
+
+
+@both
+@pytest.mark.parametrize(
+    ("caps", "executed"),
+    [({"turn_messages": 4}, 4), ({"turn_bytes": 6}, 3), ({"turn_seconds": 0}, 1)],
+    ids=str,
+)
+async def test_capped_turn_counts_what_it_executed(
+    kind: Kind, turn: Turn, measured: Measured, caps: dict[str, Any], executed: int
+) -> None:
+    """And not what it left."""
+    lane = make_lane(kind(b"xx") for _ in range(10))
+
+    assert await measured(turn, lane, **caps) is MORE
+    assert measured.executed == lane.executed == executed
+
+
+@both
+async def test_halted_turn_counts_what_it_executed(
+    kind: Kind, turn: Turn, measured: Measured
+) -> None:
+    """The last message that ran included."""
+    lane = make_lane([kind(b"1")])
+
+    def halt() -> None:
+        lane.halt = True
+
+    lane.put(iter([kind(b"2", halt), kind(b"3")]))
+    await measured(turn, lane)
+
+    assert measured.executed == lane.executed == 2
+
+
+@both
+async def test_message_of_the_other_kind_is_not_counted(
+    kind: Kind, turn: Turn, measured: Measured
+) -> None:
+    """Not before it was executed; a turn that finds it first is a turn all the same."""
+    other = Async if kind is Sync else Sync
+    lane = make_lane([kind(b"1"), other(b"2"), kind(b"3")])
+
+    assert await measured(turn, lane) is OTHER_KIND
+    assert await measured(turn, lane) is OTHER_KIND
+    assert measured.executed == lane.executed == 1
+    assert measured.meter.snapshot().turns.count == 2
+
+
+@both
+@pytest.mark.parametrize("slow", [0.0, 0.3])
+async def test_failed_message_is_measured(
+    kind: Kind, turn: Turn, measured: Measured, slow: float
+) -> None:
+    """As any other, with the time until it raised."""
+
+    def fail() -> None:
+        measured.clock.move(slow)
+        raise ValueError
+
+    lane = make_lane([kind(b"1"), kind(b"2", fail), kind(b"3")])
+    assert isinstance(await measured(turn, lane), Failure)
+    assert isinstance(await measured(turn, make_lane(["no message"])), Failure)
+
+    executed = measured.meter.snapshot().executed
+    assert executed.count == 3
+    assert executed.counts[11] == (1 if slow else 0)  # up to half a second
+    assert executed.sum == pytest.approx(slow)
+
+
+@both
+async def test_slow_messages_are_in_their_buckets(
+    kind: Kind, turn: Turn, measured: Measured
+) -> None:
+    """One after another exactly, after a quick one to a tenth of a millisecond."""
+    durations = [0.003, 0.02, 0.00001, 0.02, 0.7, 0.00001, 0.00001, 11]
+    lane = make_lane(kind(b"x", partial(measured.clock.move, seconds)) for seconds in durations)
+    await measured(turn, lane)
+
+    executed = measured.meter.snapshot().executed
+    assert dict(zip((*executed.bounds, inf), executed.counts, strict=True)) == {
+        **dict.fromkeys(BOUNDS, 0),
+        LAP_SECONDS: 3,
+        0.005: 1,
+        0.025: 2,
+        1.0: 1,
+        inf: 1,
+    }
+    assert executed.sum == measured.meter.snapshot().turns.sum == pytest.approx(sum(durations))
+
+
+@given(
+    microseconds=st.lists(
+        st.integers(0, 30) | st.integers(0, 3000) | st.integers(0, 20_000_000), max_size=60
+    ),
+    turn_messages=st.integers(1, 20),
+    turn_seconds=st.sampled_from([0.0, 0.00005, 0.0003, 0.002, 30.0]),
+    kind=st.sampled_from([Sync, Async]),
+)
+def test_measured_beside_exact(
+    microseconds: list[int], turn_messages: int, turn_seconds: float, kind: Kind
+) -> None:
+    """No message is lost or taken for longer, none for shorter by more than a lap."""
+    exact = [number / 1e6 for number in microseconds]
+    with stopped_clock() as clock:
+        lane = make_lane(kind(b"x", partial(clock.move, seconds)) for seconds in [*exact, 0])
+        measured = Measured(clock)
+        caps: dict[str, Any] = {"turn_messages": turn_messages, "turn_seconds": turn_seconds}
+        turn = in_thread if kind is Sync else task_turn
+        while lane.waiting:
+            run_to_its_end(measured(turn, lane, **caps))
+
+    snapshot = measured.meter.snapshot()
+    assert snapshot.executed.count == lane.executed == len(exact) + 1
+    assert snapshot.executed.sum == pytest.approx(sum(exact))
+    assert snapshot.turns.sum == pytest.approx(sum(exact))
+    cumulated = accumulate(snapshot.executed.counts)
+    for bound, count in zip(BOUNDS, cumulated, strict=False):
+        fewest = sum(seconds <= bound - 1e-9 for seconds in [*exact, 0])
+        most = sum(seconds <= bound + LAP_SECONDS + 1e-9 for seconds in [*exact, 0])
+        assert fewest <= count <= most
+
+
+def run_to_its_end(turn: Coroutine[Any, Any, Outcome | Failure]) -> None:
+    """Run what never waits."""
+    with pytest.raises(StopIteration):
+        turn.send(None)
+
+
+async def test_cut_message_is_not_measured(measured: Measured) -> None:
+    """It was not executed; what was before it is counted, and so is the turn."""
+
+    @define
+    class Sleep(Message):
+        async def execute(self) -> None:
+            measured.clock.move(50)
+            await trio.sleep_forever()
+
+    lane = make_lane([Async(b"1"), Async(b"2"), Sleep(), Async(b"3")])
+    with trio.move_on_after(0.01) as scope:
+        await measured(task_turn, lane)
+
+    assert scope.cancelled_caught
+    snapshot = measured.meter.snapshot()
+    assert snapshot.executed.count == lane.executed == 2
+    assert (snapshot.turns.count, snapshot.turns.sum) == (1, 50.0)
