@@ -1,6 +1,6 @@
 """The page: one HTML file that asks for the status each second and draws it.
 
-It is put together here from ``page/``: what a browser gets asks for nothing else but the status.
+It is put together here from ``web/``: what a browser gets asks for nothing else but the status.
 
 Next: `speedo_trio.admin.site`.
 """
@@ -19,7 +19,7 @@ _POLICY = (
 
 
 def _read(name: str) -> str:
-    return files("speedo_trio.admin").joinpath("page", name).read_text("utf-8")
+    return files("speedo_trio.admin").joinpath("web", name).read_text("utf-8")
 
 
 _PAGE = (

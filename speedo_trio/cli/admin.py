@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from speedo_trio.cli.settings import Settings
     from speedo_trio.events import Address, Event
     from speedo_trio.io.binds import Bind
+    from speedo_trio.meter import Meter
     from speedo_trio.server import Server
 
 _TOKEN_FILE_BYTES = 4096
@@ -118,14 +119,16 @@ def admin_bind(bind: str, child: int) -> str:
             raise Mistake(f"admin: {bind} is one socket; it can't do for several processes")
 
 
-async def start_admin(nursery: trio.Nursery, plan: AdminPlan, server: Server) -> Server:
+async def start_admin(
+    nursery: trio.Nursery, plan: AdminPlan, server: Server, meter: Meter | None
+) -> Server:
     """Start the admin endpoint of `server`; it ends when `nursery` is cancelled.
 
     Raises:
         BindError: it can't listen.
         Mistake: others can reach a socket that was passed, and there is no token.
     """
-    admin = Admin(server, token=plan.token, hosts=_hosts(parse_bind(plan.bind)))
+    admin = Admin(server, token=plan.token, meter=meter, hosts=_hosts(parse_bind(plan.bind)))
     start = partial(serve, admin, plan.bind, config=ADMIN_CONFIG, observer=_observe)
     started: Server = await nursery.start(start)
     if not all(map(_is_local, started.addresses)):

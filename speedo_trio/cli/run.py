@@ -21,6 +21,7 @@ from speedo_trio.cli.output import complain, say
 from speedo_trio.errors import BindError
 from speedo_trio.events import Drained, DrainStarted, Listening, counted
 from speedo_trio.logs.event_log import EventLog
+from speedo_trio.meter import Meter
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
@@ -106,15 +107,23 @@ class _Run:
 
     async def _serve(self) -> int:
         settings = self._settings
+        meter = None if self._admin_plan is None else Meter()
         start = partial(
-            serve, self._factory, *settings.bind, config=settings.config, observer=self._observe
+            serve,
+            self._factory,
+            *settings.bind,
+            config=settings.config,
+            observer=self._observe,
+            meter=meter,
         )
         async with trio.open_nursery() as nursery:
             try:
                 with self._starting:
                     self._server = await nursery.start(start)
                     if self._admin_plan is not None:
-                        self._admin = await start_admin(nursery, self._admin_plan, self._server)
+                        self._admin = await start_admin(
+                            nursery, self._admin_plan, self._server, meter
+                        )
             except (BindError, Mistake) as error:
                 complain(str(error))
                 nursery.cancel_scope.cancel()  # the admin endpoint failed, and the server listens

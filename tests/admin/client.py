@@ -1,6 +1,4 @@
-"""An HTTP client for the tests: requests as text, responses parsed by h11, which is no code of
-ours.
-"""
+"""An HTTP client for the tests: requests as text, responses by h11, which is no code of ours."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ async def test_two_servers_are_a_mistake(echo: MemoryServer) -> None:
     """Their metrics would have the same names."""
     registry = CollectorRegistry(auto_describe=True)
     registry.register(ServerCollector(echo.server))
-    with pytest.raises(ValueError, match="[Dd]uplicate"):
+    with pytest.raises(ValueError, match="Duplicate"):
         registry.register(ServerCollector(echo.server))
 
 
@@ -62,9 +62,7 @@ def test_it_may_be_asked_after_the_end() -> None:
     assert registry.get_sample_value("speedo_trio_messages_executed_total") == 2
 
 
-async def test_without_prometheus(
-    echo: MemoryServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_prometheus(echo: MemoryServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error tells what to install."""
     for name in [*sys.modules]:
         if name.startswith(("prometheus_client", "speedo_trio.admin.families")):

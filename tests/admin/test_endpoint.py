@@ -113,7 +113,14 @@ async def test_a_client_that_leaves(driver: Driver) -> None:
 
 _PIECES = st.sampled_from(
     [
-        *(ask("/"), ask("/status?order=sent"), ask("/metrics", method="HEAD"), b"\r\n", b"\0", b":"),
+        *(
+            ask("/"),
+            ask("/status?order=sent"),
+            ask("/metrics", method="HEAD"),
+            b"\r\n",
+            b"\0",
+            b":",
+        ),
         *(b"GET / HTTP/1.1\r\n", b"Host: localhost\r\n", b"Content-Length: 3\r\n", b" ", b"\n"),
         *(b"Transfer-Encoding: chunked\r\n", b"Authorization: Basic !\r\n", b"0\r\n\r\n", b"\xff"),
         *(b"Host: [::1\r\n", b"GET http://[/ HTTP/1.1\r\n", b"Expect: 100-continue\r\n"),
