@@ -12,7 +12,10 @@ from speedo_trio.config import Config, Workers
 def test_every_section_of_the_server_is_there() -> None:
     """A new section of Config must be added to Settings."""
     assert {field.name for field in fields(Config)} == set(SECTIONS)
-    assert {field.name for field in fields(Settings)} == {"protocol", "bind", *SECTIONS}
+    assert {field.name for field in fields(Settings)} == {
+        *("protocol", "bind", "admin", "admin_token_file"),
+        *SECTIONS,
+    }
 
 
 def test_config_is_made_of_the_sections() -> None:
@@ -26,7 +29,10 @@ def test_setting_keys_are_paths() -> None:
     """The order is that of a file: tables last."""
     keys = setting_keys()
 
-    assert keys[:3] == [("protocol",), ("bind",), ("limits", "connections")]
+    assert keys[:5] == [
+        *(("protocol",), ("bind",), ("admin",), ("admin_token_file",)),
+        ("limits", "connections"),
+    ]
 
 
 @pytest.mark.parametrize(
