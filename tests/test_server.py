@@ -31,6 +31,7 @@ from speedo_trio.events import (
     DrainStarted,
     Event,
     Listening,
+    Pause,
     Refusal,
 )
 from speedo_trio.protocol.handler import Connection, ProtocolHandler
@@ -992,16 +993,16 @@ async def test_settings_are_validated_before_the_server_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "sent", "setting"),
+    ("limits", "sent", "pause"),
     [
-        (Limits(lane_messages=4), b"H" + b"x" * 20, "limits.lane_messages"),
-        (Limits(messages=4), b"H" + b"x" * 20, "limits.messages"),
-        (Limits(lane_bytes=4), b"H" + b"x" * 20, "limits.lane_bytes"),
-        (Limits(bytes=4), b"H" + b"x" * 20, "limits.bytes"),
+        (Limits(lane_messages=4), b"H" + b"x" * 20, Pause.LANE_MESSAGES),
+        (Limits(messages=4), b"H" + b"x" * 20, Pause.MESSAGES),
+        (Limits(lane_bytes=4), b"H" + b"x" * 20, Pause.LANE_BYTES),
+        (Limits(bytes=4), b"H" + b"x" * 20, Pause.BYTES),
     ],
 )
 async def test_who_is_held_up_is_counted(
-    limits: Limits, sent: bytes, setting: str, gate: Gate
+    limits: Limits, sent: bytes, pause: Pause, gate: Gate
 ) -> None:
     """By the setting whose bound was reached; all is answered in the end."""
     async with serving(LOOPBACK, gate=gate, limits=limits) as served:
@@ -1015,7 +1016,7 @@ async def test_who_is_held_up_is_counted(
                 received += await client.receive_some()
 
         assert received == sent
-        assert set(served.server.stats().pauses) == {setting}
+        assert set(served.server.stats().pauses) == {pause}
 
 
 async def test_who_does_not_read_is_counted() -> None:
@@ -1032,4 +1033,4 @@ async def test_who_does_not_read_is_counted() -> None:
             received += await client.receive_some()
 
         assert received == b"xyz" * 3
-        assert served.server.stats().pauses.get("limits.unsent_high")
+        assert served.server.stats().pauses.get(Pause.UNSENT)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from inspect import BoundArguments
     from typing import TypeAlias
 
+    from speedo_trio.cli.admin import AdminPlan
+
     _Command: TypeAlias = Callable[..., int | None]
 
 PACKAGE = "speedo_trio"
@@ -82,9 +84,10 @@ def serve(
 
     reading = Reading(settings or Settings(), origins, traceback)
     child = Child.from_environment()
+    plan = _admin(reading)
     if child is None and reading.settings.processes > 1:
         return run_processes(reading.settings, reread)
-    return run_server(reading.settings, reading.factory(), reread, child)
+    return run_server(reading.settings, reading.factory(), reread, plan, child)
 
 
 def check(
@@ -102,6 +105,7 @@ def check(
     """
     reading = Reading(settings or Settings(), origins, traceback)
     reading.factory()
+    _admin(reading)
     say(effective_toml(reading.settings, origins))
     return 0
 
@@ -110,6 +114,14 @@ def protocols() -> int:
     """List the protocols that have names, and where they come from."""
     say(protocol_list())
     return 0
+
+
+def _admin(reading: Reading) -> AdminPlan | None:
+    if reading.settings.admin is None:
+        return None
+    from speedo_trio.cli.admin import plan_admin  # noqa: PLC0415  # it imports Trio
+
+    return plan_admin(reading.settings, reading.origins)
 
 
 def make_app(origins: Origins) -> App:

@@ -8,6 +8,7 @@ lines of JSON, what the parent is to say for all of them; that it ends tells tha
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import trio
 from attrs import asdict, define, frozen
 
+from speedo_trio.cli.admin import admin_url
 from speedo_trio.cli.voice import Voice
 from speedo_trio.events import Address, Drained, DrainReport, DrainStarted, Listening, Reconfigured
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from speedo_trio.events import Event
     from speedo_trio.logs.event_log import EventLog
+
+_logger = logging.getLogger("speedo_trio")
 
 VARIABLE = "_TRIO_SPEEDO_CHILD"
 
@@ -158,15 +162,20 @@ class ChildVoice(Voice):
 
     def observe(self, event: Event) -> None:
         match event:
-            case Listening():
-                self._child.tell(event)
             case Drained():
                 self._log.flush()
                 self._child.tell(event)
-            case DrainStarted() | Reconfigured():
+            case Listening() | DrainStarted() | Reconfigured():
                 pass
             case _:
                 self._log(event)
+
+    def serving(self, addresses: tuple[Address, ...]) -> None:
+        self._child.tell(Listening(addresses=addresses))
+
+    def administered(self, addresses: tuple[Address, ...]) -> None:
+        for address in addresses:
+            _logger.info("process %d: admin on %s", self._child.number, admin_url(address))
 
     def stopped(self, cut: int, dropped: int) -> None:
         self._log.flush()

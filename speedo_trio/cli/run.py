@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from speedo_trio.cli.admin import start_admin
 from speedo_trio.cli.log import CommandLog
+from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.notify import Notifier
 from speedo_trio.cli.orders import Order, Orders, open_orders
 from speedo_trio.cli.output import complain
@@ -21,17 +23,20 @@ from speedo_trio.cli.voice import OwnVoice
 from speedo_trio.errors import BindError
 from speedo_trio.events import counted
 from speedo_trio.logs.event_log import EventLog
+from speedo_trio.meter import Meter
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
+    from speedo_trio.cli.admin import AdminPlan
     from speedo_trio.cli.child import Child
     from speedo_trio.cli.reading import Reread
     from speedo_trio.cli.settings import Settings
     from speedo_trio.cli.voice import Voice
+    from speedo_trio.events import Address
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
     from speedo_trio.server import Server
 
-CLEAN, CANNOT_LISTEN, DROPPED = 0, 1, 3
+CLEAN, CANNOT_LISTEN, MISTAKE, DROPPED = 0, 1, 2, 3
 """The exit statuses of ``serve``; a mistake in its arguments is 2, as everywhere."""
 
 SLACK = 1.0
@@ -42,6 +47,7 @@ def run_server(
     settings: Settings,
     factory: ProtocolHandlerFactory,
     reread: Reread,
+    admin: AdminPlan | None = None,
     child: Child | None = None,
 ) -> int:
     """Serve until a signal, or as one process of several; returns the exit status."""
@@ -51,7 +57,9 @@ def run_server(
     notifier = Notifier.from_environment()
     reloader = Reloader(settings, reread, log, voice, notifier)
     _tune_collector()
-    return trio.run(Run(settings, factory, voice, notifier, reloader, child).run)
+    if admin is not None and child is not None:
+        admin = admin.of_child(child.number)
+    return trio.run(Run(settings, factory, voice, notifier, reloader, admin, child).run)
 
 
 def _tune_collector() -> None:
@@ -77,6 +85,7 @@ class Run:
         voice: Voice,
         notifier: Notifier,
         reloader: Reloader,
+        admin: AdminPlan | None = None,
         child: Child | None = None,
     ) -> None:
         self._config = settings.config
@@ -85,6 +94,7 @@ class Run:
         self._voice = voice
         self._notifier = notifier
         self._reloader = reloader
+        self._admin_plan = admin
         self._child = child
         self._server: Server | None = None
         self._starting = trio.CancelScope()
@@ -138,27 +148,46 @@ class Run:
         self._everything.cancel()
 
     async def _serve(self) -> int:
+        meter = None if self._admin_plan is None else Meter()
         start = partial(
             serve,
             self._factory,
             *self._binds,
             config=self._config,
             observer=self._voice.observe,
+            meter=meter,
         )
         async with trio.open_nursery() as nursery:
             try:
                 with self._starting:
-                    self._server = await nursery.start(start)
-            except BindError as error:
+                    server: Server = await nursery.start(start)
+                    admin = await self._administer(nursery, server, meter)
+                    self._voice.serving(server.addresses)
+                    self._voice.administered(admin)
+                    self._server = server
+            except (BindError, Mistake) as error:
                 complain(str(error))
-                return CANNOT_LISTEN
+                nursery.cancel_scope.cancel()  # the admin endpoint failed, and the server listens
+                return CANNOT_LISTEN if isinstance(error, BindError) else MISTAKE
             if self._server is None:
+                nursery.cancel_scope.cancel()
                 return CLEAN  # a signal came before it listened
             self._notifier.ready(self._status())
             nursery.start_soon(self._reload_when_asked, self._server)
             await self._drain_asked.wait()
             self._reloading.cancel()
-            return await self._drain(self._server)
+            status = await self._drain(self._server)
+            nursery.cancel_scope.cancel()  # the admin endpoint, which told of the drain
+            return status
+
+    async def _administer(
+        self, nursery: trio.Nursery, server: Server, meter: Meter | None
+    ) -> tuple[Address, ...]:
+        """Start the admin endpoint, if there is to be one; where it listens."""
+        if self._admin_plan is None:
+            return ()
+        admin = await start_admin(nursery, self._admin_plan, server, meter)
+        return admin.addresses
 
     async def _reload_when_asked(self, server: Server) -> None:
         with self._reloading:

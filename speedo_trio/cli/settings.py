@@ -71,6 +71,26 @@ def _one_of(*allowed: str) -> Callable[[object, Attribute[str], object], None]:
     return validate
 
 
+def _admin(settings: object, attribute: Attribute[str | None], value: object) -> None:
+    from speedo_trio.io.binds import parse_bind  # noqa: PLC0415  # it imports Trio
+
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise ConfigError(f"admin is {value!r}; allowed is an address to listen on, or none")
+    if parse_bind(value).websocket is not None:
+        raise ConfigError(f"admin is {value!r}; allowed is an address without WebSocket")
+
+
+def _file(settings: object, attribute: Attribute[str | None], value: object) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ConfigError(f"{attribute.name} is {value!r}; allowed is a path, or none")
+
+
+def _or_none(value: str | None) -> str | None:
+    return None if isinstance(value, str) and value.lower() == "none" else value
+
+
 @frozen
 class Settings:
     """Everything that flags, environment variables and a configuration file can set."""
@@ -96,6 +116,15 @@ class Settings:
         default="info", validator=_one_of(*get_args(LogLevel)), kw_only=True
     )
     """The least that is logged."""
+    admin: Annotated[str | None, Parameter(group=_SERVING, metavar="URL")] = field(
+        default=None, converter=_or_none, validator=_admin, kw_only=True
+    )
+    """Where to show what the server does, over HTTP: a page, JSON, health and metrics. Like a bind,
+    such as tcp://localhost:9293."""
+    admin_token_file: Annotated[str | None, Parameter(group=_SERVING, metavar="FILE")] = field(
+        default=None, converter=_or_none, validator=_file, kw_only=True
+    )
+    """A file with the token that clients of "admin" must send; needed where others can reach it."""
     limits: Annotated[Limits, Parameter(group=_section_group(Limits, 2))] = field(
         factory=Limits, kw_only=True
     )
