@@ -347,9 +347,11 @@ def test_a_port_in_use(start: Start) -> None:
 
 def test_a_signal_while_it_begins(start: Start) -> None:
     """There is nothing to drain, and nothing to tell."""
-    Path("asked.py").write_text("import time\ntime.sleep(60)\n")
+    Path("asked.py").write_text(
+        "import time\nfrom pathlib import Path\nPath('begun').touch()\ntime.sleep(60)\n"
+    )
     process = start(*SERVE)
-    wait_until(lambda: children(process.popen.pid) != [])
+    wait_until(Path("begun").exists)
     process.send(signal.SIGTERM)
 
     assert process.end() == (0, "", "")
