@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -53,20 +51,6 @@ async def test_who_is_queued_stays_and_nobody_comes(tmp_path: Path) -> None:
             late.connect(f"{tmp_path}/a")
         ours.accept()[0].close()
         shared.close()
-
-
-def test_standard_streams_that_are_closed() -> None:
-    """They are opened on the null device, so that no socket gets their descriptors."""
-    program = (
-        "import os; from speedo_trio.cli.sockets import keep_standard_streams as keep\n"
-        "os.close(0); os.close(1); keep(); keep()\n"
-        "os.write(2, ' '.join(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1)).encode())\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=False
-    )
-
-    assert (ended.returncode, ended.stderr) == (0, "/dev/null /dev/null")
 
 
 async def test_what_was_passed_is_left_as_it_is(tmp_path: Path) -> None:

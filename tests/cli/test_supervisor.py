@@ -401,7 +401,7 @@ def test_what_a_protocol_prints_is_on_stdout(start: Start, connect: Connect) -> 
 
 
 def test_without_stdout_it_serves(start: Start, tmp_path: Path) -> None:
-    """No socket gets the free descriptor, where it would be printed to."""
+    """What is printed goes nowhere, and into no socket."""
     place = tmp_path / "here"
     words = ("--bind", f"unix:{place}", "--processes", "2")
     process = start("serve", "asked:Asked", *words, preexec_fn=lambda: os.close(1))
