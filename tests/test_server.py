@@ -18,7 +18,7 @@ from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
 
 from speedo_trio.config import Config, Limits, Timeouts, Workers
-from speedo_trio.errors import BindError, ConfigError, ServerClosed
+from speedo_trio.errors import BindError, ConfigError, ProtocolError, ServerClosed
 from speedo_trio.events import (
     Address,
     Cause,
@@ -37,6 +37,7 @@ from speedo_trio.events import (
 from speedo_trio.protocol.handler import Connection, ProtocolHandler
 from speedo_trio.protocol.message import Message
 from speedo_trio.server import Server, serve
+from speedo_trio.testing import serve_in_memory
 
 if TYPE_CHECKING:
     from tests.conftest import Gate
@@ -698,6 +699,23 @@ async def test_observer_that_raises_harms_nobody(caplog: pytest.LogCaptureFixtur
         f"the observer raised on {kind.__name__}" for kind in told
     ]
     assert "a bad observer" in caplog.text
+
+
+async def test_servers_share_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Each that is given no observer has a log of its own: none withholds another's lines."""
+
+    class Broken(ProtocolHandler):
+        def handle(self, data: bytes) -> None:
+            raise ProtocolError("no")
+
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        async with serve_in_memory(Broken) as server:
+            client = server.connect()
+            await client.send_all(b"x")
+            assert await client.receive_some() == b""
+
+    assert [message.endswith("ProtocolError: no") for message in caplog.messages] == [True] * 2
 
 
 async def test_interrupt_in_the_observer_ends_the_program() -> None:

@@ -2,7 +2,8 @@
 
 The parent leaves what the child must know in an environment variable: its number, the sockets that
 it inherits, as binds, and the descriptor of a socket to the parent. On that the child tells, as
-lines of JSON, what the parent is to say for all of them; that it ends tells that the parent has.
+lines of JSON, what the parent is to say for all of them. Its end tells that the parent has ended,
+or wants the child to.
 """
 
 from __future__ import annotations
@@ -141,16 +142,13 @@ class Child:
             await trio.sleep(self.watchdog / SHOWS)
 
     async def orphaned(self) -> None:
-        """Wait until the parent is gone, however it ended."""
-        while True:
-            await trio.lowlevel.wait_readable(self._parent)
-            try:
-                if not self._parent.recv(4096):
-                    return
-            except BlockingIOError:
+        """Wait until the parent is gone, however it ended, or wants this process to end."""
+        parent = trio.socket.from_stdlib_socket(self._parent)
+        try:
+            while await parent.recv(4096):
                 pass
-            except OSError:
-                return
+        except OSError:  # it had not read all
+            pass
 
 
 class ChildVoice(Voice):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import trio
 
@@ -132,9 +132,11 @@ class Run:
                     self._ask_drain()
                 case Order.STOP:
                     self._stop()
+                case _:
+                    assert_never(order)
 
     async def _end_with_parent(self, child: Child) -> None:
-        """A parent that is gone can ask for nothing any more, so its end asks for a drain."""
+        """The parent's end asks for a drain: it can't do so any more."""
         await child.orphaned()
         self._ask_drain()
 

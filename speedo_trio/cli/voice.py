@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from speedo_trio.cli.admin import admin_url
 from speedo_trio.cli.output import say
@@ -91,6 +91,8 @@ class OwnVoice(Voice):
             case Drained():
                 self._log.flush()
                 say(str(event.report))
+            case _:
+                assert_never(event)
 
     def draining(self, what: str, grace: float) -> None:
         """A drain of `what` has begun."""
