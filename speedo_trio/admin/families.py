@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from speedo_trio.meter import HistogramSnapshot, MeterSnapshot
     from speedo_trio.stats import ServerStats
 
+BOUNDS = ("lane_messages", "lane_bytes", "messages", "bytes", "unsent_high")
+"""The bounds that hold up connections, as their settings are called."""
+
 
 def families(
     stats: ServerStats, config: Config, measured: MeterSnapshot | None
@@ -72,6 +75,14 @@ def _connections(stats: ServerStats, config: Config) -> Iterator[Metric]:
     for cause in Cause:
         closed.add_metric([cause_name(cause)], stats.closed.get(cause, 0))
     yield closed
+    held_up = CounterMetricFamily(
+        "speedo_trio_connections_held_up",
+        "How often connections were held up, by the bound that something waiting had reached.",
+        labels=["bound"],
+    )
+    for bound in BOUNDS:
+        held_up.add_metric([bound], stats.pauses.get(f"limits.{bound}", 0))
+    yield held_up
     yield _counter("received_bytes", "Bytes received, as protocols got them.", stats.received)
     yield _counter("sent_bytes", "Bytes sent, as protocols gave them.", stats.sent)
 

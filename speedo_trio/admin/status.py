@@ -70,6 +70,9 @@ def _numbers(stats: ServerStats) -> JSONObject:
             "open": stats.connections,
             "accepted": stats.accepted,
             "refused": {limit_name(why): count for why, count in stats.refusals.items()},
+            "held_up": {
+                bound.removeprefix("limits."): count for bound, count in stats.pauses.items()
+            },
             "closed": {cause_name(cause): count for cause, count in stats.closed.items()},
         },
         "messages": {

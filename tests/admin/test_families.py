@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 
 from speedo_trio.admin.families import families
-from speedo_trio.config import Config
+from speedo_trio.config import Config, flat
 from speedo_trio.events import Cause, Refusal
 from speedo_trio.meter import Meter
 from speedo_trio.stats import ServerStats
@@ -22,6 +22,7 @@ STATS = ServerStats(
     refused=3,
     refusals={Refusal.FULL: 1, Refusal.RATE: 2},
     closed={Cause.EOF: 5},
+    pauses={"limits.lane_messages": 4},
     waiting=6,
     executed=7,
     failed=8,
@@ -96,6 +97,16 @@ def test_labels_are_there_before_they_count() -> None:
     assert {sample.labels["cause"]: sample.value for sample in closed.samples}["eof"] == 5
 
 
+def test_bounds_are_those_of_the_server() -> None:
+    """The label is the setting's name, which docs/settings.md explains."""
+    samples = found()["speedo_trio_connections_held_up"].samples
+
+    assert {sample.labels["bound"]: sample.value for sample in samples}["lane_messages"] == 4
+    assert {sample.labels["bound"] for sample in samples} <= {
+        name.removeprefix("limits.") for name in flat(Config())
+    }
+
+
 def test_histograms_are_cumulated() -> None:
     """As Prometheus has them: each bucket holds those below it, the last one all."""
     samples = found(measured())["speedo_trio_turn_wait_seconds"].samples
@@ -131,7 +142,7 @@ def test_every_metric_is_documented() -> None:
         (
             family.name + suffix.get(family.type, ""),
             family.type,
-            next((name for name in family.samples[0].labels if name in ("limit", "cause")), ""),
+            next((name for name in family.samples[0].labels if name in ("limit", "cause", "bound")), ""),
         )
         for family in found(measured()).values()
     ]

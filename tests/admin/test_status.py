@@ -38,6 +38,7 @@ async def test_numbers_are_those_of_the_traffic(echo: MemoryServer) -> None:
         "open": 1,
         "accepted": 2,
         "refused": {},
+        "held_up": {},
         "closed": {"eof": 1},
     }
     assert status["messages"] == {"executed": 5, "failed": 0, "dropped": 0, "waiting": 0}
