@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.utils import floatToGoString
 
-from speedo_trio.admin.status import cause_name, installed_version, limit_name
+from speedo_trio.admin.status import cause_name, held_up_by, installed_version, limit_name
 from speedo_trio.events import Cause, Refusal
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from speedo_trio.stats import ServerStats
 
 BOUNDS = ("lane_messages", "lane_bytes", "messages", "bytes", "unsent_high")
-"""The bounds that hold up connections, as their settings are called."""
+"""The bounds that hold up connections, as their settings are called; they are told from the start,
+since a rate needs a first value."""
 
 
 def families(
@@ -80,8 +81,9 @@ def _connections(stats: ServerStats, config: Config) -> Iterator[Metric]:
         "How often connections were held up, by the bound that something waiting had reached.",
         labels=["bound"],
     )
-    for bound in BOUNDS:
-        held_up.add_metric([bound], stats.pauses.get(f"limits.{bound}", 0))
+    counts = {**dict.fromkeys(BOUNDS, 0), **held_up_by(stats)}
+    for bound, count in counts.items():
+        held_up.add_metric([bound], count)
     yield held_up
     yield _counter("received_bytes", "Bytes received, as protocols got them.", stats.received)
     yield _counter("sent_bytes", "Bytes sent, as protocols gave them.", stats.sent)

@@ -39,6 +39,11 @@ def limit_name(refusal: Refusal) -> str:
     return refusal.value.removeprefix("limits.")
 
 
+def held_up_by(stats: ServerStats) -> dict[str, int]:
+    """How often a bound held up a connection, by its setting: ``lane_messages``."""
+    return {bound.removeprefix("limits."): count for bound, count in stats.pauses.items()}
+
+
 def state_of(server: Server) -> str:
     """``serving``, ``paused``, ``draining`` or ``ended``. On the Trio thread."""
     if server.ended:
@@ -70,9 +75,7 @@ def _numbers(stats: ServerStats) -> JSONObject:
             "open": stats.connections,
             "accepted": stats.accepted,
             "refused": {limit_name(why): count for why, count in stats.refusals.items()},
-            "held_up": {
-                bound.removeprefix("limits."): count for bound, count in stats.pauses.items()
-            },
+            "held_up": held_up_by(stats),
             "closed": {cause_name(cause): count for cause, count in stats.closed.items()},
         },
         "messages": {

@@ -142,7 +142,10 @@ def test_every_metric_is_documented() -> None:
         (
             family.name + suffix.get(family.type, ""),
             family.type,
-            next((name for name in family.samples[0].labels if name in ("limit", "cause", "bound")), ""),
+            next(
+                (name for name in family.samples[0].labels if name in ("limit", "cause", "bound")),
+                "",
+            ),
         )
         for family in found(measured()).values()
     ]
