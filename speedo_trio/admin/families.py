@@ -74,7 +74,7 @@ def _connections(stats: ServerStats, config: Config) -> Iterator[Metric]:
     yield closed
     held_up = CounterMetricFamily(
         "speedo_trio_connections_held_up",
-        "How often a connection had to wait, by the limit that was reached.",
+        "How often a connection had to wait for room, by the limit that was reached.",
         labels=["limit"],
     )
     for pause in Pause:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from inspect import BoundArguments
     from typing import TypeAlias
 
-    from speedo_trio.cli.admin import AdminPlan
-
     _Command: TypeAlias = Callable[..., int | None]
 
 PACKAGE = "speedo_trio"
@@ -84,10 +82,10 @@ def serve(
 
     reading = Reading(settings or Settings(), origins, traceback)
     child = Child.from_environment()
-    plan = _admin(reading)
+    admin = reading.admin()
     if child is None and reading.settings.processes > 1:
         return run_processes(reading.settings, reread)
-    return run_server(reading.settings, reading.factory(), reread, plan, child)
+    return run_server(reading.settings, reading.factory(), reread, child, admin)
 
 
 def check(
@@ -105,7 +103,7 @@ def check(
     """
     reading = Reading(settings or Settings(), origins, traceback)
     reading.factory()
-    _admin(reading)
+    reading.admin()
     say(effective_toml(reading.settings, origins))
     return 0
 
@@ -114,14 +112,6 @@ def protocols() -> int:
     """List the protocols that have names, and where they come from."""
     say(protocol_list())
     return 0
-
-
-def _admin(reading: Reading) -> AdminPlan | None:
-    if reading.settings.admin is None:
-        return None
-    from speedo_trio.cli.admin import plan_admin  # noqa: PLC0415  # it imports Trio
-
-    return plan_admin(reading.settings, reading.origins)
 
 
 def make_app(origins: Origins) -> App:

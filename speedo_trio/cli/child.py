@@ -2,8 +2,7 @@
 
 The parent leaves what the child must know in an environment variable: its number, the sockets that
 it inherits, as binds, and the descriptor of a socket to the parent. On that the child tells, as
-lines of JSON, what the parent is to say for all of them. Its end tells that the parent has ended,
-or wants the child to.
+lines of JSON, what the parent is to say for all of them; that it ends tells that the parent has.
 """
 
 from __future__ import annotations
@@ -17,19 +16,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import trio
 from attrs import asdict, define, frozen
 
-from speedo_trio.cli.admin import admin_url
 from speedo_trio.cli.voice import Voice
 from speedo_trio.events import Address, Drained, DrainReport, DrainStarted, Listening, Reconfigured
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterable, MutableMapping
 
     from speedo_trio.events import Event
     from speedo_trio.logs.event_log import EventLog
 
-_logger = logging.getLogger("speedo_trio")
-
 VARIABLE = "_TRIO_SPEEDO_CHILD"
+
+_logger = logging.getLogger("speedo_trio")
 
 SHOWS = 4
 """How often a child shows life within the time after which it is taken for stuck."""
@@ -142,13 +140,16 @@ class Child:
             await trio.sleep(self.watchdog / SHOWS)
 
     async def orphaned(self) -> None:
-        """Wait until the parent is gone, however it ended, or wants this process to end."""
-        parent = trio.socket.from_stdlib_socket(self._parent)
-        try:
-            while await parent.recv(4096):
+        """Wait until the parent is gone, however it ended."""
+        while True:
+            await trio.lowlevel.wait_readable(self._parent)
+            try:
+                if not self._parent.recv(4096):
+                    return
+            except BlockingIOError:
                 pass
-        except OSError:  # it had not read all
-            pass
+            except OSError:
+                return
 
 
 class ChildVoice(Voice):
@@ -160,20 +161,19 @@ class ChildVoice(Voice):
 
     def observe(self, event: Event) -> None:
         match event:
+            case Listening():
+                self._child.tell(event)
             case Drained():
                 self._log.flush()
                 self._child.tell(event)
-            case Listening() | DrainStarted() | Reconfigured():
+            case DrainStarted() | Reconfigured():
                 pass
             case _:
                 self._log(event)
 
-    def serving(self, addresses: tuple[Address, ...]) -> None:
-        self._child.tell(Listening(addresses=addresses))
-
-    def administered(self, addresses: tuple[Address, ...]) -> None:
-        for address in addresses:
-            _logger.info("process %d: admin on %s", self._child.number, admin_url(address))
+    def admin(self, urls: Iterable[str]) -> None:
+        for url in urls:
+            _logger.info("admin on %s", url)
 
     def stopped(self, cut: int, dropped: int) -> None:
         self._log.flush()

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import gc
 from functools import partial
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 import trio
 
-from speedo_trio.cli.admin import start_admin
 from speedo_trio.cli.log import CommandLog
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.notify import Notifier
@@ -23,16 +22,15 @@ from speedo_trio.cli.voice import OwnVoice
 from speedo_trio.errors import BindError
 from speedo_trio.events import counted
 from speedo_trio.logs.event_log import EventLog
-from speedo_trio.meter import Meter
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
-    from speedo_trio.cli.admin import AdminPlan
+    from speedo_trio.cli.admin import AdminEndpoint
+    from speedo_trio.cli.admin_plan import AdminPlan
     from speedo_trio.cli.child import Child
     from speedo_trio.cli.reading import Reread
     from speedo_trio.cli.settings import Settings
     from speedo_trio.cli.voice import Voice
-    from speedo_trio.events import Address
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
     from speedo_trio.server import Server
 
@@ -47,8 +45,8 @@ def run_server(
     settings: Settings,
     factory: ProtocolHandlerFactory,
     reread: Reread,
-    admin: AdminPlan | None = None,
     child: Child | None = None,
+    admin: AdminPlan | None = None,
 ) -> int:
     """Serve until a signal, or as one process of several; returns the exit status."""
     log = CommandLog.set_up(settings, None if child is None else child.number)
@@ -57,9 +55,16 @@ def run_server(
     notifier = Notifier.from_environment()
     reloader = Reloader(settings, reread, log, voice, notifier)
     _tune_collector()
-    if admin is not None and child is not None:
-        admin = admin.of_child(child.number)
-    return trio.run(Run(settings, factory, voice, notifier, reloader, admin, child).run)
+    endpoint = _admin_endpoint(admin, child)
+    return trio.run(Run(settings, factory, voice, notifier, reloader, child, endpoint).run)
+
+
+def _admin_endpoint(plan: AdminPlan | None, child: Child | None) -> AdminEndpoint | None:
+    if plan is None:
+        return None
+    from speedo_trio.cli.admin import AdminEndpoint  # noqa: PLC0415  # few ask for it
+
+    return AdminEndpoint(plan, 1 if child is None else child.number)
 
 
 def _tune_collector() -> None:
@@ -85,8 +90,8 @@ class Run:
         voice: Voice,
         notifier: Notifier,
         reloader: Reloader,
-        admin: AdminPlan | None = None,
         child: Child | None = None,
+        admin: AdminEndpoint | None = None,
     ) -> None:
         self._config = settings.config
         self._binds = settings.bind if child is None else child.binds
@@ -94,8 +99,8 @@ class Run:
         self._voice = voice
         self._notifier = notifier
         self._reloader = reloader
-        self._admin_plan = admin
         self._child = child
+        self._admin = admin
         self._server: Server | None = None
         self._starting = trio.CancelScope()
         self._reload_asked = trio.Event()
@@ -120,6 +125,8 @@ class Run:
                 if self._everything.cancelled_caught:
                     status = self._tell_hard_stop()
                 nursery.cancel_scope.cancel()
+        if self._admin is not None:
+            self._admin.close()
         self._notifier.close()
         return status
 
@@ -132,11 +139,9 @@ class Run:
                     self._ask_drain()
                 case Order.STOP:
                     self._stop()
-                case _:
-                    assert_never(order)
 
     async def _end_with_parent(self, child: Child) -> None:
-        """The parent's end asks for a drain: it can't do so any more."""
+        """A parent that is gone can ask for nothing any more, so its end asks for a drain."""
         await child.orphaned()
         self._ask_drain()
 
@@ -150,46 +155,35 @@ class Run:
         self._everything.cancel()
 
     async def _serve(self) -> int:
-        meter = None if self._admin_plan is None else Meter()
         start = partial(
             serve,
             self._factory,
             *self._binds,
             config=self._config,
             observer=self._voice.observe,
-            meter=meter,
+            meter=None if self._admin is None else self._admin.meter,
         )
         async with trio.open_nursery() as nursery:
             try:
                 with self._starting:
-                    server: Server = await nursery.start(start)
-                    admin = await self._administer(nursery, server, meter)
-                    self._voice.serving(server.addresses)
-                    self._voice.administered(admin)
-                    self._server = server
+                    if self._admin is not None:
+                        await self._admin.open()
+                    self._server = await nursery.start(start)
+                    if self._admin is not None:
+                        self._voice.admin(await self._admin.start(nursery, self._server))
             except (BindError, Mistake) as error:
                 complain(str(error))
-                nursery.cancel_scope.cancel()  # the admin endpoint failed, and the server listens
+                nursery.cancel_scope.cancel()  # what the admin endpoint found too late
                 return CANNOT_LISTEN if isinstance(error, BindError) else MISTAKE
             if self._server is None:
-                nursery.cancel_scope.cancel()
                 return CLEAN  # a signal came before it listened
             self._notifier.ready(self._status())
             nursery.start_soon(self._reload_when_asked, self._server)
             await self._drain_asked.wait()
             self._reloading.cancel()
             status = await self._drain(self._server)
-            nursery.cancel_scope.cancel()  # the admin endpoint, which told of the drain
+            nursery.cancel_scope.cancel()  # the admin endpoint has told of it
             return status
-
-    async def _administer(
-        self, nursery: trio.Nursery, server: Server, meter: Meter | None
-    ) -> tuple[Address, ...]:
-        """Start the admin endpoint, if there is to be one; where it listens."""
-        if self._admin_plan is None:
-            return ()
-        admin = await start_admin(nursery, self._admin_plan, server, meter)
-        return admin.addresses
 
     async def _reload_when_asked(self, server: Server) -> None:
         with self._reloading:

@@ -26,7 +26,10 @@ Keys: TypeAlias = tuple[str, ...]
 LogFormat: TypeAlias = Literal["text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
-TEXTS: set[Keys] = {("protocol",), ("bind",), ("log_format",), ("log_level",)}
+TEXTS: set[Keys] = {
+    *(("protocol",), ("bind",), ("admin",), ("admin_token_file",)),
+    *(("log_format",), ("log_level",)),
+}
 """The settings that are texts, whatever they look like."""
 
 DEFAULT_BIND = "tcp://localhost:9292"
@@ -56,21 +59,6 @@ def _binds(settings: object, attribute: Attribute[tuple[str, ...]], value: objec
         parse_bind(bind)
 
 
-def _processes(settings: object, attribute: Attribute[int], value: object) -> None:
-    if type(value) is not int or not 1 <= value <= _MOST_PROCESSES:
-        allowed = f"a whole number from 1 to {_MOST_PROCESSES}"
-        raise ConfigError(f"processes is {value!r}; allowed is {allowed}")
-
-
-def _one_of(*allowed: str) -> Callable[[object, Attribute[str], object], None]:
-    def validate(settings: object, attribute: Attribute[str], value: object) -> None:
-        if value not in allowed:
-            choices = " or ".join(map(repr, allowed))
-            raise ConfigError(f"{attribute.name} is {value!r}; allowed is {choices}")
-
-    return validate
-
-
 def _admin(settings: object, attribute: Attribute[str | None], value: object) -> None:
     from speedo_trio.io.binds import parse_bind  # noqa: PLC0415  # it imports Trio
 
@@ -91,6 +79,21 @@ def _or_none(value: str | None) -> str | None:
     return None if isinstance(value, str) and value.lower() == "none" else value
 
 
+def _processes(settings: object, attribute: Attribute[int], value: object) -> None:
+    if type(value) is not int or not 1 <= value <= _MOST_PROCESSES:
+        allowed = f"a whole number from 1 to {_MOST_PROCESSES}"
+        raise ConfigError(f"processes is {value!r}; allowed is {allowed}")
+
+
+def _one_of(*allowed: str) -> Callable[[object, Attribute[str], object], None]:
+    def validate(settings: object, attribute: Attribute[str], value: object) -> None:
+        if value not in allowed:
+            choices = " or ".join(map(repr, allowed))
+            raise ConfigError(f"{attribute.name} is {value!r}; allowed is {choices}")
+
+    return validate
+
+
 @frozen
 class Settings:
     """Everything that flags, environment variables and a configuration file can set."""
@@ -103,6 +106,15 @@ class Settings:
     )
     """Where to listen: tcp://host:port, tcp://:port for every address, port 0 for a free one,
     unix:/path?mode=660. Give it again for more addresses."""
+    admin: Annotated[str | None, Parameter(group=_SERVING, metavar="URL")] = field(
+        default=None, converter=_or_none, validator=_admin, kw_only=True
+    )
+    """Where to show what the server does, over HTTP: a page, JSON, health and metrics. Like a bind,
+    such as tcp://localhost:9293."""
+    admin_token_file: Annotated[str | None, Parameter(group=_SERVING, metavar="FILE")] = field(
+        default=None, converter=_or_none, validator=_file, kw_only=True
+    )
+    """A file with the token that clients of "admin" must send; needed where others can reach it."""
     processes: Annotated[int, Parameter(group=_SERVING)] = field(
         default=1, validator=_processes, kw_only=True
     )
@@ -116,15 +128,6 @@ class Settings:
         default="info", validator=_one_of(*get_args(LogLevel)), kw_only=True
     )
     """The least that is logged."""
-    admin: Annotated[str | None, Parameter(group=_SERVING, metavar="URL")] = field(
-        default=None, converter=_or_none, validator=_admin, kw_only=True
-    )
-    """Where to show what the server does, over HTTP: a page, JSON, health and metrics. Like a bind,
-    such as tcp://localhost:9293."""
-    admin_token_file: Annotated[str | None, Parameter(group=_SERVING, metavar="FILE")] = field(
-        default=None, converter=_or_none, validator=_file, kw_only=True
-    )
-    """A file with the token that clients of "admin" must send; needed where others can reach it."""
     limits: Annotated[Limits, Parameter(group=_section_group(Limits, 2))] = field(
         factory=Limits, kw_only=True
     )

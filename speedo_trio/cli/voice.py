@@ -8,16 +8,17 @@ from __future__ import annotations
 import logging
 import sys
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from speedo_trio.cli.admin import admin_url
 from speedo_trio.cli.output import say
 from speedo_trio.events import Drained, DrainStarted, Listening, Reconfigured, counted
 from speedo_trio.logs.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from speedo_trio.cli.settings import Settings
-    from speedo_trio.events import Address, Event
+    from speedo_trio.events import Event
     from speedo_trio.logs.event_log import EventLog
 
 _logger = logging.getLogger("speedo_trio")
@@ -31,12 +32,8 @@ class Voice(ABC):
         """The observer of the server. `Reconfigured` is for `reloaded` to tell."""
 
     @abstractmethod
-    def serving(self, addresses: tuple[Address, ...]) -> None:
-        """The server listens there, and everything else that was asked for has begun too."""
-
-    @abstractmethod
-    def administered(self, addresses: tuple[Address, ...]) -> None:
-        """The admin endpoint listens there."""
+    def admin(self, urls: Iterable[str]) -> None:
+        """The server's admin endpoint answers there."""
 
     @abstractmethod
     def stopped(self, cut: int, dropped: int) -> None:
@@ -68,39 +65,33 @@ class OwnVoice(Voice):
 
     def observe(self, event: Event) -> None:
         match event:
-            case Reconfigured() | Listening():
+            case Reconfigured():
                 pass
-            case DrainStarted() | Drained() if not self._logs_all:
+            case Listening() | DrainStarted() | Drained() if not self._logs_all:
                 self._say(event)
             case _:
                 self._log(event)
 
-    def serving(self, addresses: tuple[Address, ...]) -> None:
-        if self._logs_all:
-            self._log(Listening(addresses=addresses))
-            return
-        for address in addresses:
-            say(f"serving {self._protocol} on {address}")
-        if sys.stdout is not None and sys.stdout.isatty():
-            say("Ctrl-C to drain, twice to stop at once")
-
-    def _say(self, event: DrainStarted | Drained) -> None:
+    def _say(self, event: Listening | DrainStarted | Drained) -> None:
         match event:
+            case Listening():
+                for address in event.addresses:
+                    say(f"serving {self._protocol} on {address}")
+                if sys.stdout is not None and sys.stdout.isatty():
+                    say("Ctrl-C to drain, twice to stop at once")
             case DrainStarted():
                 self.draining(counted(event.connections, "connection"), event.grace)
             case Drained():
                 self._log.flush()
                 say(str(event.report))
-            case _:
-                assert_never(event)
 
     def draining(self, what: str, grace: float) -> None:
         """A drain of `what` has begun."""
         self.tell(f"draining {what}, up to {round(grace, 2):g} s; again to stop at once")
 
-    def administered(self, addresses: tuple[Address, ...]) -> None:
-        for address in addresses:
-            self.tell(f"admin on {admin_url(address)}")
+    def admin(self, urls: Iterable[str]) -> None:
+        for url in urls:
+            self.tell(f"admin on {url}")
 
     def stopped(self, cut: int, dropped: int) -> None:
         self._log.flush()

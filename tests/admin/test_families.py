@@ -140,7 +140,10 @@ def test_every_metric_is_documented() -> None:
         (
             family.name + suffix.get(family.type, ""),
             family.type,
-            next((name for name in family.samples[0].labels if name in ("limit", "cause")), ""),
+            next(
+                (name for name in family.samples[0].labels if name in ("limit", "cause", "bound")),
+                "",
+            ),
         )
         for family in found(measured()).values()
     ]

@@ -7,18 +7,17 @@ import os
 import re
 import signal
 import socket
+import ssl
 import stat
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
-from speedo_trio.cli.admin import admin_bind, admin_url
-from speedo_trio.cli.app import run
-from speedo_trio.cli.mistakes import Mistake
+from speedo_trio.cli.admin import admin_url
 from speedo_trio.events import Address
 
 if TYPE_CHECKING:
@@ -47,14 +46,6 @@ def fetch(port: int, path: str, token: str = "") -> tuple[int, bytes]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
-
-
-def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """What `check` says about a mistake; `serve` says the same."""
-    assert run(["check", *words]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    return captured.err
 
 
 def test_it_tells_of_the_server(start: Start) -> None:
@@ -200,25 +191,6 @@ def test_with_the_token_others_may_reach_it(start: Start) -> None:
     assert process.end()[0] == 0
 
 
-@pytest.mark.parametrize(
-    "bind", ["tcp://:9293", "tcp://0.0.0.0:9293", "tcp://192.0.2.7:9293", "tcp://a.example:9293"]
-)
-def test_what_others_can_reach_needs_a_token(capsys: pytest.CaptureFixture[str], bind: str) -> None:
-    """It is a mistake not to have one."""
-    assert complaint(capsys, "--admin", bind) == (
-        f"trio-speedo: --admin: others can reach {bind}, so a token is needed; "
-        "set admin_token_file, or listen on localhost or a Unix socket\n"
-    )
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "[::1]"])
-def test_loopback_needs_none(capsys: pytest.CaptureFixture[str], host: str) -> None:
-    """Nor do Unix sockets and such as were passed, which are looked at when they are there."""
-    for bind in f"tcp://{host}:9293", "unix:/run/admin.sock", "fd://3", "systemd:admin":
-        assert run(["check", "--admin", bind]) == 0
-        assert f'admin = "{bind}"' in capsys.readouterr().out
-
-
 def test_a_passed_socket_that_others_can_reach_needs_one(start: Start) -> None:
     """It is seen when it is there; the server doesn't go on."""
     with socket.create_server(("0.0.0.0", 0)) as passed:
@@ -244,128 +216,6 @@ def test_a_passed_socket(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        (None, "cannot read token: No such file or directory"),
-        (b"", "token: the token is not allowed; allowed are printable ASCII and no blanks"),
-        (b"\n", "token: the token is not allowed"),
-        (b"two words\n", "token: the token is not allowed"),
-        (b"two\nlines\n", "token: the token is not allowed"),
-        (b"\xff\n", "token: the token is not allowed"),
-    ],
-)
-def test_files_that_hold_no_token(
-    capsys: pytest.CaptureFixture[str], content: bytes | None, text: str
-) -> None:
-    """The place and the file are told, what is in it is not."""
-    if content is not None:
-        Path("token").write_bytes(content)
-    told = complaint(capsys, "--admin", "tcp://:1", "--admin-token-file", "token")
-
-    assert told.startswith("trio-speedo: --admin-token-file: ")
-    assert text in told
-    assert "two" not in told
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(capsys: pytest.CaptureFixture[str]) -> None:
-    """As with any file."""
-    Path("token").touch(mode=0)
-
-    assert "Permission denied" in complaint(
-        capsys, "--admin", "tcp://:1", "--admin-token-file", "token"
-    )
-
-
-def test_a_path_that_no_system_has(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is told like any other."""
-    Path("given.toml").write_text('admin = "tcp://:1"\nadmin_token_file = "a\\u0000b"\n')
-
-    assert "cannot read" in complaint(capsys, "--config", "given.toml")
-
-
-def test_the_token_is_in_no_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    """Only its file is; so `check` has nothing to hide, and can be read back."""
-    Path("token").write_text(TOKEN)
-    words = ["--admin", "tcp://:9293", "--admin-token-file", "token"]
-    assert run(["check", *words]) == 0
-    out = capsys.readouterr().out
-    Path("effective.toml").write_text(out)
-
-    assert TOKEN not in out
-    assert 'admin_token_file = "token"' in out
-    assert run(["check", "--config", "effective.toml"]) == 0
-
-
-def test_none_is_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a flag, a variable and a file."""
-    Path("given.toml").write_text('admin = "none"\nadmin_token_file = "none"\n')
-    monkeypatch.setenv("TRIO_SPEEDO_ADMIN", "tcp://:1")
-
-    assert run(["check", "--admin", "None"]) == 0
-    monkeypatch.setenv("TRIO_SPEEDO_ADMIN", "none")
-    assert run(["check", "--config", "given.toml"]) == 0
-    assert 'admin = "none"' in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        (["--admin", "localhost:9293"], "--admin: 'localhost:9293' is no address to listen on"),
-        (["--admin", "ws://localhost:1"], "--admin is 'ws://localhost:1'; allowed is an address"),
-        (["--admin-token-file", ""], "--admin-token-file is ''; allowed is a path, or none"),
-    ],
-)
-def test_settings_that_are_not_allowed(
-    capsys: pytest.CaptureFixture[str], words: list[str], text: str
-) -> None:
-    """The flag is told."""
-    assert text in complaint(capsys, *words)
-
-
-@pytest.mark.parametrize("line", ["admin = 5", "admin = true", "admin_token_file = []"])
-def test_values_of_another_type(capsys: pytest.CaptureFixture[str], line: str) -> None:
-    """A file can have them."""
-    Path("given.toml").write_text(line)
-
-    assert "allowed is" in complaint(capsys, "--config", "given.toml")
-
-
-def test_without_h11(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It tells what to install."""
-    monkeypatch.setitem(sys.modules, "h11", None)
-
-    assert complaint(capsys, "--admin", "tcp://localhost:1") == (
-        "trio-speedo: --admin: it needs h11: pip install 'speedo_trio[admin]'\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("bind", "child", "expected"),
-    [
-        ("tcp://localhost:9293", 1, "tcp://localhost:9293"),
-        ("tcp://localhost:9293", 3, "tcp://localhost:9295"),
-        ("tcp://[::1]:65534", 2, "tcp://[::1]:65535"),
-        ("tcp://localhost:0", 2, "tcp://localhost:0"),
-        ("unix:/run/a.sock?mode=660", 1, "unix:/run/a.sock?mode=660"),
-        ("unix:/run/a.sock?mode=660", 2, "unix:/run/a.sock.2?mode=660"),
-        ("tls://a.example:1?cert=/c.pem", 2, "tls://a.example:2?cert=/c.pem"),
-        ("fd://3", 1, "fd://3"),
-    ],
-)
-def test_several_processes_have_one_each(bind: str, child: int, expected: str) -> None:
-    """The ports that follow, or paths with a number."""
-    assert admin_bind(bind, child) == expected
-
-
-@pytest.mark.parametrize("bind", ["tcp://localhost:65535", "fd://3", "systemd:admin"])
-def test_what_can_be_had_once(bind: str) -> None:
-    """There is no port after the last one, and a passed socket is one."""
-    with pytest.raises(Mistake, match="admin: "):
-        admin_bind(bind, 2)
-
-
-@pytest.mark.parametrize(
     ("address", "url"),
     [
         (Address("tcp", host="::1", port=1), "http://[::1]:1/"),
@@ -376,3 +226,90 @@ def test_what_can_be_had_once(bind: str) -> None:
 def test_urls(address: Address, url: str) -> None:
     """As a browser wants them."""
     assert admin_url(address) == url
+
+
+def certify(folder: Path) -> ssl.SSLContext:
+    """Write a certificate for localhost; what a client needs to trust it."""
+    authority = trustme.CA()
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
+        folder / "cert.pem"
+    )
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+def test_over_tls(start: Start, tmp_path: Path) -> None:
+    """It is a bind like others, and the URL says so."""
+    context = certify(tmp_path)
+    bind = f"tls://127.0.0.1:0?cert={tmp_path}/cert.pem"
+    process = start("serve", "--bind", "tcp://127.0.0.1:0", "--admin", bind)
+    process.port()
+    found = re.fullmatch(r"admin on https://127\.0\.0\.1:(\d+)/", process.line())
+    assert found, process.end()
+    url = f"https://localhost:{found[1]}/healthz"
+    with urllib.request.urlopen(url, timeout=30, context=context) as response:
+        body = response.read()
+    process.send(signal.SIGTERM)
+
+    assert body == b"ok\n"
+    assert process.end()[0] == 0
+
+
+def test_a_certificate_that_is_none(start: Start, tmp_path: Path) -> None:
+    """It is seen before anybody is served."""
+    (tmp_path / "cert.pem").write_text("none")
+    bind = f"tls://127.0.0.1:0?cert={tmp_path}/cert.pem"
+    status, out, err = start("serve", "--bind", "tcp://127.0.0.1:0", "--admin", bind).end()
+
+    assert (status, out) == (1, "")
+    assert f"{tmp_path}/cert.pem" in err
+
+
+def ask_unix(path: Path) -> int:
+    """The process that answers at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(str(path))
+        connection.sendall(b"GET /status HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    found: int = json.loads(answer.partition(b"\r\n\r\n")[2])["pid"]
+    return found
+
+
+def test_each_process_has_its_own(start: Start, tmp_path: Path) -> None:
+    """They follow one another, and each logs where; one that is started again has the same."""
+    path = tmp_path / "admin.sock"
+    words = ("--bind", "tcp://127.0.0.1:0", "--processes", "2", "--admin", f"unix:{path}")
+    process = start("serve", *words)
+    process.port()
+    assert process.line() == "with 2 processes"
+    second = path.with_name("admin.sock.2")
+    pids = ask_unix(path), ask_unix(second)
+    os.kill(pids[1], signal.SIGKILL)
+    assert process.popen.stderr is not None
+    lines = [process.popen.stderr.readline() for _ in range(4)]
+    again = ask_unix(path), ask_unix(second)
+    process.send(signal.SIGTERM)
+    status = process.end()[0]
+
+    assert pids[0] != pids[1]
+    assert again[0] == pids[0]
+    assert again[1] not in pids
+    assert lines[0].endswith(f"INFO [1] speedo_trio: admin on unix:{path}\n")
+    assert lines[1].endswith(f"INFO [2] speedo_trio: admin on unix:{second}\n")
+    assert lines[3].endswith(f"INFO [2] speedo_trio: admin on unix:{second}\n")
+    assert status == 0
+    assert list(tmp_path.glob("admin.sock*")) == []
+
+
+def test_as_json(start: Start) -> None:
+    """Then it is in the log."""
+    process = start("serve", *LOCAL, "--log-format", "json")
+    assert process.popen.stderr is not None
+    messages = [json.loads(process.popen.stderr.readline())["message"] for _ in range(2)]
+    process.send(signal.SIGTERM)
+    process.end()
+
+    assert messages[0].startswith("listening on ")
+    assert messages[1].startswith("admin on http://127.0.0.1:")

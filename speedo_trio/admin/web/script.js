@@ -189,6 +189,7 @@ function show(status) {
   showTimings(status.timings);
   list(at("closed"), words(connections.closed, count));
   list(at("refusals"), words(connections.refused, count));
+  list(at("held-up"), words(connections.held_up, count));
   showSettings(config);
 }
 
