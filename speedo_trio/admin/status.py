@@ -36,7 +36,8 @@ def cause_name(cause: Cause) -> str:
 
 def limit_name(limit: Pause | Refusal) -> str:
     """The limit that was reached, as its setting is called: ``connections``, ``lane_bytes``."""
-    return limit.value.removeprefix("limits.")
+    setting: str = limit.value
+    return setting.removeprefix("limits.")
 
 
 def state_of(server: Server) -> str:
