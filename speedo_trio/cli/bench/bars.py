@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
 from typing import TYPE_CHECKING
 
 from speedo_trio.cli.bench.units import duration
@@ -41,19 +42,20 @@ def bars(histogram: Histogram, *, blocks: bool) -> list[str]:
 
 def _rows(histogram: Histogram) -> list[tuple[int, int]]:
     """Where each row begins and how much is in it: the finest that are not too many."""
-    rows: list[tuple[int, int]] = []
-    for series in _SERIES:
-        edges = [0] + [round(step * 10**decade) for decade in _DECADES for step in series]
-        first = bisect_right(edges, histogram.least) - 1
-        last = bisect_right(edges, histogram.most)
-        counts = [0] * (last - first)
-        for bucket in histogram:
-            middle = min(max((bucket.low + bucket.high) // 2, histogram.least), histogram.most)
-            counts[bisect_right(edges, middle) - 1 - first] += bucket.count
-        rows = list(zip(edges[first:last], counts, strict=True))
-        if len(rows) <= _MOST_ROWS:
-            break
-    return rows
+    edges = next(filter(None, map(partial(_edges, histogram), _SERIES)))
+    counts = dict.fromkeys(edges, 0)
+    for bucket in histogram:
+        middle = min(max(bucket.middle, histogram.least), histogram.most)
+        counts[edges[bisect_right(edges, middle) - 1]] += bucket.count
+    return list(counts.items())
+
+
+def _edges(histogram: Histogram, series: tuple[float, ...]) -> list[int]:
+    """Where rows of this series begin that have all of the histogram; none if that are too many."""
+    edges = [0] + [round(step * 10**decade) for decade in _DECADES for step in series]
+    first = bisect_right(edges, histogram.least) - 1
+    edges = edges[first : bisect_right(edges, histogram.most)]
+    return edges if len(edges) <= _MOST_ROWS else []
 
 
 def _bar(share: float, *, blocks: bool) -> str:

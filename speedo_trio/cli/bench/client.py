@@ -201,8 +201,6 @@ class Client:
 
     def _launch(self, room: int, schedule: Schedule | None) -> None:
         count = self._course.take(room)
-        if not count:
-            return
         data = self._dialogue.ask(count)
         now = perf_counter_ns()
         if schedule is None:

@@ -10,13 +10,13 @@ from attrs import define, field
 
 from speedo_trio.cli.bench.dialogue import EchoDialogue, EchoLines, LineDialogue
 from speedo_trio.cli.bench.plan import text_bytes
-from speedo_trio.cli.bench.poller import Poller, open_poller
 from speedo_trio.cli.bench.tally import Tally
 
 if TYPE_CHECKING:
     from speedo_trio.cli.bench.connector import Connector
     from speedo_trio.cli.bench.dialogue import Dialogue
     from speedo_trio.cli.bench.plan import Plan
+    from speedo_trio.cli.bench.poller import Poller
     from speedo_trio.cli.bench.schedule import Schedule
 
 
@@ -48,7 +48,7 @@ class Course:
     """Requests that may still be sent; None: as many as there is time for."""
     used_up: trio.Event = field(factory=trio.Event)
     """Set when the last request that `left` allowed was sent."""
-    poller: Poller | None = field(factory=open_poller)
+    poller: Poller | None = None
     """Hears for sockets, where the system can do that."""
     _lines: EchoLines | None = field(default=None, init=False)
 
@@ -58,9 +58,7 @@ class Course:
         return self.phase is Phase.FINISHING or self.left == 0
 
     def take(self, count: int) -> int:
-        """How many of `count` requests may be sent; they count as sent."""
-        if self.phase is Phase.FINISHING:
-            return 0
+        """How many of `count` requests may be sent, at least one unless it is `ending`."""
         if self.left is not None:
             count = min(count, self.left)
             self.left -= count

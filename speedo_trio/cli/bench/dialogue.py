@@ -141,27 +141,22 @@ class LineDialogue:
         return self._request * count
 
     def hear(self, data: bytes) -> tuple[int, Wrong | None]:
-        if self._expected is None and data.count(b"\n") <= self._open:
-            lines = data.count(b"\n")
+        if self._expected is None and (lines := data.count(b"\n")) <= self._open:
             self._open -= lines
             return lines, None
         *replies, rest = (self._rest + data).split(b"\n")
         self._rest = rest[: self._keep]
-        return self._compare(replies)
-
-    def _compare(self, replies: list[bytes]) -> tuple[int, Wrong | None]:
-        if len(replies) > self._open:
-            surplus = replies[self._open].removesuffix(b"\r")
-            heard, self._open = self._open, 0
-            count = len(replies) - heard
-            return heard, Wrong(count=count, expected=b"", seen=surplus, lasting=True)
+        if self._expected is None or len(replies) > self._open:
+            surplus = len(replies) - self._open
+            seen = replies[self._open].removesuffix(b"\r")
+            return self._open, Wrong(count=surplus, expected=b"", seen=seen, lasting=True)
         self._open -= len(replies)
-        expected = self._expected
-        if expected is None:
-            return len(replies), None
+        return len(replies), self._compare(replies, self._expected)
+
+    def _compare(self, replies: list[bytes], expected: bytes) -> Wrong | None:
         wrong = len(replies) - replies.count(expected) - replies.count(expected + b"\r")
         if not wrong:
-            return len(replies), None
+            return None
         allowed = (expected, expected + b"\r")
         first = next(reply for reply in replies if reply not in allowed).removesuffix(b"\r")
-        return len(replies), Wrong(count=wrong, expected=expected, seen=first, lasting=False)
+        return Wrong(count=wrong, expected=expected, seen=first, lasting=False)

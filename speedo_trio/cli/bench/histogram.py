@@ -32,6 +32,11 @@ class Bucket:
     high: int
     count: int
 
+    @property
+    def middle(self) -> int:
+        """What stands for all values in it."""
+        return (self.low + self.high - 1) // 2
+
 
 class Histogram:
     """Whole numbers of nanoseconds, each in a bucket at most 1/128 of its value wide.
@@ -74,14 +79,12 @@ class Histogram:
             return self.least
         if rank >= self.count:
             return self.most
-        return next(middle for middle, seen in self._cumulated() if seen >= rank)
-
-    def _cumulated(self) -> Iterator[tuple[int, int]]:
-        """The middle of each bucket, and how many values are in it or below."""
         seen = 0
         for bucket in self:
             seen += bucket.count
-            yield min(max((bucket.low + bucket.high - 1) // 2, self.least), self.most), seen
+            if seen >= rank:
+                return min(max(bucket.middle, self.least), self.most)
+        raise AssertionError("a rank is at most the count")
 
     def __iter__(self) -> Iterator[Bucket]:
         """The buckets that hold anything, in the order of their values."""

@@ -9,6 +9,7 @@ import trio
 
 from speedo_trio.cli.bench.client import Client
 from speedo_trio.cli.bench.course import Course, Phase
+from speedo_trio.cli.bench.poller import open_poller
 from speedo_trio.cli.bench.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Load:
     """The clients of a plan. `run` it once; `course.tally` has the results then."""
 
     def __init__(self, plan: Plan, connector: Connector) -> None:
-        self.course: Course = Course(plan, connector)
+        self.course: Course = Course(plan, connector, poller=open_poller())
         self._plan = plan
         self._clients = [Client(number, self.course) for number in range(plan.clients)]
         self._connecting = trio.CancelScope()

@@ -24,11 +24,9 @@ class Schedule:
 
     def passed(self, now: int) -> int:
         """How many requests of all clients are due by `now`."""
-        number = max(0, int((now - self.start) * self.rate / SECOND))  # right but for rounding
+        number = max(0, int((now - self.start) * self.rate / SECOND) - 1)  # one too low at least
         while self.moment(number) <= now:
             number += 1
-        while number and self.moment(number - 1) > now:
-            number -= 1
         return number
 
     def due(self, client: int, now: int) -> int:

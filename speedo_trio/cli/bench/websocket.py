@@ -50,8 +50,6 @@ class WebSocketStream(trio.abc.Stream):
         """
         await self._send(Request(host=host, target=path))
         while not self._accepted:
-            if self._ended:
-                raise Failure(Kind.WEBSOCKET, "the server ended the connection in the handshake")
             await self._receive()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:

@@ -37,7 +37,7 @@ def test_an_example() -> None:
 
 def test_without_block_characters() -> None:
     """For who can't show them."""
-    assert bars(of({1000: 1, 1500: 2}), blocks=False) == [
+    assert bars(of({1000: 1, 1600: 2}), blocks=False) == [
         "1.00 µs              1   33.3%  ####################",
         "1.20 µs              0    0.0%",
         "1.50 µs              2   66.7%  ########################################",

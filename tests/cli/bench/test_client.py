@@ -5,14 +5,25 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
 import trio
 
-from speedo_trio.cli.bench.course import Course
+from speedo_trio.cli.bench.course import Course, Phase
 from speedo_trio.cli.bench.failure import Kind
-from tests.cli.bench.conftest import PATIENCE, Handler, Serve, by_line, echo, run_load
+from speedo_trio.io.wire import SocketWire
+from tests.cli.bench.conftest import (
+    PATIENCE,
+    Handler,
+    Serve,
+    by_line,
+    echo,
+    make_load,
+    reach,
+    run_load,
+)
 
 
 async def ask(url: str, **settings: Any) -> Course:
@@ -167,6 +178,19 @@ async def test_no_reply_comes(serve_tcp: Serve) -> None:
     assert parts(course) == (4, 0, 4)
 
 
+async def test_what_follows_a_failure_is_none(serve_tcp: Serve) -> None:
+    """A connection that has failed does not fail again before it is closed."""
+    load = make_load(await serve_tcp(silence), clients=1, requests=1)
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(load.run)
+            await reach(load, Phase.FINISHING)
+            for _ in range(2):
+                load._clients[0].look(2**63)
+
+    assert load.course.tally.failures == {Kind.TIMEOUT: 1}
+
+
 async def test_a_slow_reply_is_none_too_late(serve_tcp: Serve) -> None:
     """The timeout is one for each reply, not for all of them."""
 
@@ -245,14 +269,14 @@ async def test_a_connection_for_each_request(serve_tcp: Serve) -> None:
     """Each carries one line; all are counted."""
     lines: list[int] = []
 
-    async def count(stream: trio.SocketStream) -> None:
+    async def count_lines(stream: trio.SocketStream) -> None:
         received = b""
         async for data in stream:
             received += data
             await stream.send_all(data)
         lines.append(received.count(b"\n"))
 
-    url = await serve_tcp(count)
+    url = await serve_tcp(count_lines)
     course = await ask(url, window=1, connect_each=True)
     await trio.testing.wait_all_tasks_blocked()
 
@@ -266,12 +290,27 @@ async def test_without_epoll(
     serve_tcp: Serve, monkeypatch: pytest.MonkeyPatch, rate: float | None
 ) -> None:
     """Each connection hears for itself, and meets the same failures."""
-    monkeypatch.setattr("speedo_trio.cli.bench.course.open_poller", lambda: None)
+    monkeypatch.setattr("speedo_trio.cli.bench.load.open_poller", lambda: None)
 
     right = await ask(await serve_tcp(echo), rate=rate)
     assert (parts(right), right.tally.faultless) == ((10, 10, 0), True)
     broken = await ask(await serve_tcp(reset), rate=rate, window=10)
     assert broken.tally.failures[Kind.RESET] >= 1
+
+
+@pytest.mark.parametrize("poller", [True, False])
+async def test_nothing_to_read_after_all(
+    serve_tcp: Serve, monkeypatch: pytest.MonkeyPatch, *, poller: bool
+) -> None:
+    """A kernel may say that there is something, and then there is not; it is asked again."""
+    if not poller:
+        monkeypatch.setattr("speedo_trio.cli.bench.load.open_poller", lambda: None)
+    real, calls = SocketWire.read, count()
+    monkeypatch.setattr(
+        SocketWire, "read", lambda wire, size: real(wire, size) if next(calls) % 2 else None
+    )
+
+    assert parts(await ask(await serve_tcp(echo))) == (10, 10, 0)
 
 
 @pytest.mark.parametrize("handler", [reset, silence])
@@ -304,8 +343,3 @@ async def test_a_stream_that_is_right(monkeypatch: pytest.MonkeyPatch, serve_tcp
     course = await ask(url, requests=128, window=64, size=262_144)
 
     assert parts(course) == (128, 128, 0)
-
-
-def test_patience_is_longer_than_any_timeout_here() -> None:
-    """Else a test that fails would not tell why."""
-    assert PATIENCE > 10

@@ -85,6 +85,11 @@ async def test_nobody_listens(tmp_path: Path) -> None:
     assert str(missing) == "No such file or directory"
 
 
+async def test_what_the_kernel_refuses_at_once() -> None:
+    """Nobody connects to a broadcast address."""
+    assert (await failure_to(connector_for("tcp://255.255.255.255:1"))).kind is Kind.OTHER
+
+
 class Resolver(trio.abc.HostnameResolver):
     """A name server that knows some addresses, the same for every name."""
 
@@ -297,6 +302,15 @@ def test_a_websocket_needs_wsproto(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(mistake.value) == (
         'ws://x/ needs wsproto; install it with pip install "speedo_trio[ws]"'
     )
+
+
+async def test_websocket(serve_tcp: Serve) -> None:
+    """Without TLS."""
+    from tests.cli.bench.test_websocket import echo_messages
+
+    url = (await serve_tcp(echo_messages)).replace("tcp:", "ws:")
+
+    assert await say_hello(connector_for(f"{url}/x")) == b"hello\n"
 
 
 async def test_websocket_over_tls(authority: trustme.CA, nursery: trio.Nursery) -> None:

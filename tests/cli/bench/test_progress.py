@@ -16,7 +16,7 @@ SECOND = 10**9
 def make_course(phase: Phase, **settings: float) -> Course:
     """A load that began to measure one second after the clock began."""
     plan = make_plan("tcp://x:1", **settings)
-    course = Course(plan, make_connector(plan), poller=None, phase=phase)
+    course = Course(plan, make_connector(plan), phase=phase)
     course.tally.began = SECOND
     course.left = plan.requests
     return course

@@ -20,7 +20,7 @@ SECOND = 10**9
 def make_course(**settings: Any) -> Course:
     """A load that has ended: a million replies in two seconds, after a millisecond each."""
     plan = make_plan("tcp://x:1", **settings)
-    course = Course(plan, make_connector(plan), poller=None)
+    course = Course(plan, make_connector(plan))
     tally = course.tally
     tally.begin(5 * SECOND, connects=False)
     tally.volume = Volume(
@@ -87,7 +87,7 @@ def test_other_requests_than_echoes() -> None:
 def test_nothing_at_all() -> None:
     """No reply and no connection that could be measured is no error of the report's."""
     plan = make_plan("tcp://x:1", histogram=True)
-    course = Course(plan, make_connector(plan), poller=None, interrupted=True)
+    course = Course(plan, make_connector(plan), interrupted=True)
     course.tally.begin(5, connects=True)
     course.tally.end(5)
     text = text_report(course, blocks=True)
