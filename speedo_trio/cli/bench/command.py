@@ -57,7 +57,7 @@ def _check(argument: Argument, attribute: Attribute[Any]) -> None:
             ) from None
 
 
-app = App(
+app: App = App(
     name="bench",
     usage="trio-speedo bench URL [OPTIONS]",
     help_epilogue=_EPILOGUE,

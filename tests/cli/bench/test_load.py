@@ -35,7 +35,7 @@ async def test_time_ends_it(serve_tcp: Serve) -> None:
     """After the warm-up it is measured for as long as was asked for."""
     course = await run_load(await serve_tcp(echo), seconds=0.2, warm_up=0.1)
 
-    assert course.tally.seconds == pytest.approx(0.2, abs=0.1)
+    assert 0.2 <= course.tally.seconds < 2
     assert course.tally.counted.replies > 0
     assert course.tally.faultless
 
@@ -68,6 +68,24 @@ async def test_whichever_end_comes_first(serve_tcp: Serve) -> None:
     url = await serve_tcp(silence)
     assert (await run_load(url, requests=1000, seconds=0.3)).tally.seconds < 1
     assert (await run_load(url, requests=2, seconds=60)).tally.counted.replies == 2
+
+
+async def test_the_end_of_the_requests_is_the_last_reply(serve_tcp: Serve) -> None:
+    """What is waited for in vain after it does not make the others slower."""
+    answered = 0
+
+    async def not_the_last(stream: trio.SocketStream) -> None:
+        nonlocal answered
+        async for data in stream:
+            answered += 1
+            if answered < 100:
+                await stream.send_all(data)
+
+    course = await run_load(await serve_tcp(not_the_last), requests=100, timeout=0.5)
+
+    assert course.tally.counted.replies == 99
+    assert course.tally.lost == 1
+    assert course.tally.seconds < 0.5
 
 
 async def test_the_last_replies_are_waited_for(serve_tcp: Serve) -> None:
@@ -156,7 +174,8 @@ async def test_a_rate_is_kept(serve_tcp: Serve) -> None:
     """Evenly: as many as are due are sent, whatever the server could do."""
     course = await run_load(await serve_tcp(echo), rate=500, seconds=0.4, warm_up=0)
 
-    assert course.tally.counted.requests == pytest.approx(200, abs=30)
+    due = 500 * course.tally.seconds
+    assert course.tally.counted.requests + course.unsent == pytest.approx(due, abs=3)
     assert course.tally.faultless
 
 
@@ -201,7 +220,7 @@ async def test_a_rate_that_the_server_cannot_follow(serve_tcp: Serve) -> None:
 
     course = await run_load(await serve_tcp(slowly), rate=10_000, seconds=0.2, warm_up=0)
 
-    assert 1000 < course.unsent < 3000
+    assert course.unsent > 1000
     assert course.tally.counted.requests < 100
 
 
@@ -229,7 +248,7 @@ async def test_a_rate_of_connections(serve_tcp: Serve) -> None:
 
     assert course.tally.volume.replies == 20
     assert course.tally.faultless
-    assert course.tally.seconds == pytest.approx(0.19, abs=0.1)
+    assert course.tally.seconds >= 0.19
 
 
 async def test_a_slow_rate_of_connections_ends_in_time(serve_tcp: Serve) -> None:

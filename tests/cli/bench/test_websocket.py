@@ -123,6 +123,32 @@ async def test_text_is_bytes_too(connect: Connect) -> None:
     assert pongs == [b"1"]
 
 
+async def test_a_pong_waits_for_the_message_before_it(nursery: trio.Nursery) -> None:
+    """A ping may come while a message is on its way: neither is torn, and both arrive."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    protocol = WSConnection(ConnectionType.SERVER)
+    stream = WebSocketStream(ours)
+    nursery.start_soon(stream.open, "x", "/")
+    protocol.receive_data(bytes(await theirs.receive_some()))
+    await theirs.send_all(protocol.send(AcceptConnection()))
+    await trio.testing.wait_all_tasks_blocked()
+    nursery.start_soon(stream.send_all, b"a message")  # waits: nobody reads it yet
+    nursery.start_soon(stream.receive_some)
+    await trio.testing.wait_all_tasks_blocked()
+    await theirs.send_all(protocol.send(Ping(payload=b"1")))
+    await trio.testing.wait_all_tasks_blocked()
+    seen: list[Event] = []
+    with trio.fail_after(PATIENCE):
+        while not any(isinstance(event, Pong) for event in seen):
+            protocol.receive_data(bytes(await theirs.receive_some(5)))
+            seen += protocol.events()
+    nursery.cancel_scope.cancel()
+
+    message = b"".join(bytes(event.data) for event in seen if isinstance(event, BytesMessage))
+    assert message == b"a message"
+    assert isinstance(seen[-1], Pong)
+
+
 async def test_a_close_frame_is_the_end(connect: Connect) -> None:
     """After it nothing is waited for."""
 
