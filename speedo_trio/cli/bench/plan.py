@@ -78,8 +78,8 @@ class Plan:
     window: Annotated[int, _Load] = field(
         default=1, validator=_whole(1, LARGEST_WINDOW), kw_only=True
     )
-    """Requests that each client has in flight: it sends the next when a reply has come. With --rate,
-    the most that it has in flight."""
+    """Requests that each client has in flight: it sends the next when a reply has come. With
+    --rate, the most that it has in flight."""
     seconds: Annotated[float | None, _Optional] = field(
         default=None, validator=_number("a number of seconds", 0.01, _DAY, none=True), kw_only=True
     )
