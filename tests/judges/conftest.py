@@ -9,11 +9,13 @@ from typing import TypeAlias, TypeVar
 import pytest
 
 from tests.judges.authority import Authority
+from tests.judges.command import Command
+from tests.judges.openssl import Client
 from tests.judges.program import Program
 
 P = TypeVar("P", bound=Program)
 
-Ends: TypeAlias = Callable[[P], P]
+Connect: TypeAlias = Callable[..., Client]
 
 
 @pytest.fixture
@@ -33,3 +35,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Whom nobody trusts."""
     return Authority(tmp_path_factory.mktemp("stranger"), "theirs")
+
+
+@pytest.fixture
+def connect(ends: Callable[[Client], Client], authority: Authority) -> Connect:
+    """Connects clients that trust the authority and insist on the name localhost."""
+
+    def connect(server: Command, *options: str) -> Client:
+        trust = ("-CAfile", authority.file, "-verify_return_error", "-verify_hostname", "localhost")
+        return ends(Client(server.port, *trust, *options))
+
+    return connect

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from tests.judges.program import Program
 
 ALERTS = {
@@ -27,6 +30,17 @@ class Client(Program):
         before = self.text.count(f"{line}\n")
         self.tell(f"{line}\n")
         self.wait_for(f"{line}\n", before + 1)
+
+    def asks(self) -> dict[str, Any]:
+        """What a server of tests.judges.tell knows of the client."""
+        self.tell("who am I?\n")
+        known: dict[str, Any] = json.loads(self.wait_for(r'\{"tls".*\}\n')[0])
+        return known
+
+    @property
+    def met(self) -> str:
+        """The name in the server's certificate; with -brief."""
+        return self.wait_for(r"Peer certificate: .*CN = (\S+)\n")[1]
 
     def refused_with(self, alert: str) -> None:
         """See that the server ends it with this alert, and says so before anything else."""

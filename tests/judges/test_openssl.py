@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 
 from tests.judges.authority import Authority
 from tests.judges.command import TELL, Command
+from tests.judges.conftest import Connect
 from tests.judges.openssl import ESTABLISHED, Client
 from tests.judges.program import PATIENCE
 from tests.outside import need
@@ -22,8 +21,6 @@ from tests.outside import need
 need("openssl")
 
 both_versions = pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-
-Connect = Callable[..., Client]
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +37,6 @@ def mutual(authority: Authority) -> Iterator[Command]:
     cert = authority.server("mutual")
     with Command(TELL, f"tls://localhost:0?cert={cert}&ca={authority.file}") as server:
         yield server
-
-
-@pytest.fixture
-def connect(ends: Callable[[Client], Client], authority: Authority) -> Connect:
-    """A client that trusts the authority and insists on the server's name."""
-
-    def connect(server: Command, *options: str) -> Client:
-        trust = ("-CAfile", authority.file, "-verify_return_error", "-verify_hostname", "localhost")
-        return ends(Client(server.port, *trust, *options))
-
-    return connect
 
 
 @both_versions
@@ -180,20 +166,13 @@ def test_no_early_data_is_taken(server: Command, connect: Connect) -> None:
     assert client.wait_for(r"Max Early Data: (\d+)\n")[1] == "0"
 
 
-def ask(client: Client) -> dict[str, Any]:
-    """What the server knows of the client."""
-    client.tell("who am I?\n")
-    known: dict[str, Any] = json.loads(client.wait_for(r'\{"tls".*\}\n')[0])
-    return known
-
-
 @both_versions
 def test_a_client_is_known_by_its_certificate(
     mutual: Command, authority: Authority, connect: Connect, version: str
 ) -> None:
     """Under mutual TLS the protocol sees whom the authority has signed."""
     client = connect(mutual, "-brief", version, "-cert", authority.client("Ada"))
-    tls = ask(client)["tls"]
+    tls = client.asks()["tls"]
 
     assert [["commonName", "Ada"]] in tls["certificate"]["subject"]
     assert tls["version"] == f"TLSv{version[4:].replace('_', '.')}"
@@ -206,11 +185,11 @@ def test_a_client_of_before_is_known(
     """Who resumes a session is still known by the certificate of then."""
     session, cert = str(tmp_path / "session"), authority.client("Grace")
     first = connect(mutual, "-tls1_3", "-cert", cert, "-sess_out", session)
-    ask(first)
+    first.asks()
     assert first.end() == 0
     second = connect(mutual, "-tls1_3", "-sess_in", session)
 
-    assert [["commonName", "Grace"]] in ask(second)["tls"]["certificate"]["subject"]
+    assert [["commonName", "Grace"]] in second.asks()["tls"]["certificate"]["subject"]
     second.end()
     assert "Reused, TLSv1.3" in second.text
 
