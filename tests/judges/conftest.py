@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TypeAlias, TypeVar
@@ -46,3 +47,9 @@ def connect(ends: Callable[[Client], Client], authority: Authority) -> Connect:
         return ends(Client(server.port, *trust, *options))
 
     return connect
+
+
+@pytest.fixture(autouse=True)
+def log_level(caplog: pytest.LogCaptureFixture) -> None:
+    """A server in the test's process logs what the command would log."""
+    caplog.set_level(logging.INFO, "speedo_trio")

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import speedo_trio
+from tests.outside import find
 
 PATIENCE = 5.0
 """Seconds after which a test has failed that waits for a program; a machine may be busy."""
@@ -36,12 +37,12 @@ class Program:
     """
 
     def __init__(self, *words: str, **options: Any) -> None:  # Any: what Popen takes
-        self.words = words
+        self.words = (find(words[0]) or words[0], *words[1:])
         self._shown = bytearray()
         self._over = False
         self._news = threading.Condition()
         self.popen: subprocess.Popen[bytes] = subprocess.Popen(
-            words,
+            self.words,
             **{"env": environment(), "stdin": subprocess.PIPE, **options},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
