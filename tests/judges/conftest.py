@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import pytest
 
@@ -19,11 +19,22 @@ P = TypeVar("P", bound=Program)
 Connect: TypeAlias = Callable[..., Client]
 
 
-@pytest.fixture
-def ends() -> Iterator[Callable[[P], P]]:
+class Ends(Protocol):
     """Has a program end with the test: ``ends(Program("openssl", "version"))``."""
+
+    def __call__(self, program: P, /) -> P: ...
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """Has programs end with the test."""
     with ExitStack() as programs:
-        yield programs.enter_context
+
+        def ends(program: P, /) -> P:
+            programs.enter_context(program)
+            return program
+
+        yield ends
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +50,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def connect(ends: Callable[[Client], Client], authority: Authority) -> Connect:
+def connect(ends: Ends, authority: Authority) -> Connect:
     """Connects clients that trust the authority and insist on the name localhost."""
 
     def connect(server: Command, *options: str) -> Client:

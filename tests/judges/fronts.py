@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from tests.judges.ports import held_port, wait_for_listener
 from tests.judges.program import Program

@@ -16,7 +16,7 @@ from typing import Any, Self
 import speedo_trio
 from tests.outside import find
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds after which a test has failed that waits for a program; a machine may be busy."""
 
 PACKAGES = Path(speedo_trio.__file__).parents[1]
@@ -94,7 +94,9 @@ class Program:
         """Wait until it has shown this so often; the last of them."""
         over = time.monotonic() + PATIENCE
         with self._news:
-            while len(found := [*re.finditer(pattern, self._shown.decode(errors="replace"))]) < times:
+            while (
+                len(found := [*re.finditer(pattern, self._shown.decode(errors="replace"))]) < times
+            ):
                 if self._over or not self._news.wait(over - time.monotonic()):
                     break
         assert len(found) >= times, f"no {pattern!r} from {' '.join(self.words)}:\n{self.text}"

@@ -20,9 +20,13 @@ class _Known(Message):
 
     def execute(self) -> bytes:
         connection = self.connection
-        parts = {"tls": connection.tls, "proxy": connection.proxy, "websocket": connection.websocket}
-        known = {name: asdict(part) if part else None for name, part in parts.items()}
-        known |= {"peer": str(connection.peer), "local": str(connection.local)}
+        known = {
+            "tls": connection.tls and asdict(connection.tls),
+            "proxy": connection.proxy and asdict(connection.proxy),
+            "websocket": connection.websocket and asdict(connection.websocket),
+            "peer": str(connection.peer),
+            "local": str(connection.local),
+        }
         return json.dumps(known, default=partial(bytes.decode, encoding="latin-1")).encode()
 
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import ssl
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
 
-from speedo_trio import Cause, ConnectionEnded, ConnectionFailed
+from speedo_trio import Cause, ConnectionEnded, ConnectionFailed, Event
 from tests.judges.authority import Authority
+from tests.judges.conftest import Ends
 from tests.judges.fronts import HAProxy
 from tests.judges.told import ask, back, client, logged, telling
 from tests.outside import need
 from tests.promises.scene import until
 
 need("haproxy")
-
-Ends = Callable[[HAProxy], HAProxy]
 
 ALPN, AUTHORITY, CRC32C, UNIQUE_ID, SSL = 0x01, 0x02, 0x03, 0x05, 0x20
 """Types of fields (proxy-protocol.txt, 2.2)."""
@@ -127,7 +125,7 @@ async def checked(front: HAProxy) -> None:
     await trio.to_thread.run_sync(front.wait_for, r"Health check for server \S+ succeeded")
 
 
-async def several_ended(events: list[object]) -> list[ConnectionEnded]:
+async def several_ended(events: list[Event]) -> list[ConnectionEnded]:
     """Wait for a few checks more, of which none may be a failure; the ends of all."""
 
     def ended() -> list[ConnectionEnded]:

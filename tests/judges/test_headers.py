@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from speedo_trio import Cause, ConnectionFailed, Timeouts
+from tests.judges.conftest import Ends
 from tests.judges.fronts import HAProxy
 from tests.judges.told import ask, back, client, logged, telling
 from tests.outside import need
@@ -36,15 +36,14 @@ async def test_a_forged_header_is_refused(caplog: pytest.LogCaptureFixture) -> N
         failure = only_failure(stage)
         assert (failure.peer, failure.reason.cause) == (forger.name, Cause.HANDSHAKE)
         await ask(trusted)
-    assert logged(caplog) == [
+    (line,) = logged(caplog)
+    assert line == (
         f"connection 2 from tcp://127.0.0.6:{failure.peer.port}: the handshake failed: "
         f"HandshakeError: {failure.peer} is not trusted to be a proxy; trusted are 127.0.0.5"
-    ]
+    )
 
 
-async def test_a_real_proxy_that_nobody_trusts(
-    ends: Callable[[HAProxy], HAProxy], tmp_path: Path
-) -> None:
+async def test_a_real_proxy_that_nobody_trusts(ends: Ends, tmp_path: Path) -> None:
     """HAProxy's header is not believed either when it comes from elsewhere."""
     need("haproxy")
     async with telling("tcp+proxy://127.0.0.1:0?trust=192.0.2.0/24") as stage:
@@ -58,7 +57,7 @@ async def test_a_real_proxy_that_nobody_trusts(
 
 
 async def test_a_proxy_that_sends_no_header(
-    ends: Callable[[HAProxy], HAProxy], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ends: Ends, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A proxy without its option: what it passes on is refused and not taken for the proxy's."""
     need("haproxy")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import trustme
 
 from tests.judges.authority import Authority
 from tests.judges.command import TELL, Command
-from tests.judges.conftest import Connect
+from tests.judges.conftest import Connect, Ends
 from tests.judges.openssl import ESTABLISHED, Client
 from tests.judges.program import PATIENCE
 from tests.outside import need
@@ -123,9 +123,7 @@ def test_much_comes_back(server: Command, connect: Connect, version: str) -> Non
 
 
 @both_versions
-def test_the_end_is_told(
-    ends: Callable[[Command], Command], authority: Authority, connect: Connect, version: str
-) -> None:
+def test_the_end_is_told(ends: Ends, authority: Authority, connect: Connect, version: str) -> None:
     """A server that drains says close_notify: OpenSSL would complain of a stream cut short."""
     bind = f"tls://localhost:0?cert={authority.server('draining')}"
     server = ends(Command("echo", bind))
@@ -242,7 +240,7 @@ def stalled(port: int) -> list[socket.socket]:
 
 
 def test_stalled_handshakes_delay_nobody(
-    ends: Callable[[Command], Command], authority: Authority, connect: Connect
+    ends: Ends, authority: Authority, connect: Connect
 ) -> None:
     """While forty clients are silent in theirs, another is served and none of them has ended."""
     bind = f"tls://localhost:0?cert={authority.server('patient')}"
@@ -256,7 +254,7 @@ def test_stalled_handshakes_delay_nobody(
 
 
 def test_a_stalled_handshake_ends_in_time(
-    ends: Callable[[Command], Command], authority: Authority, connect: Connect
+    ends: Ends, authority: Authority, connect: Connect
 ) -> None:
     """After ``timeouts.handshake`` each is closed, which is logged; who is in stays."""
     bind = f"tls://localhost:0?cert={authority.server('strict')}"

@@ -14,6 +14,7 @@ import trio
 from speedo_trio import ConnectionFailed, ConnectionRefused, Limits
 from speedo_trio.events import Refusal
 from tests.judges.authority import Authority
+from tests.judges.conftest import Ends
 from tests.judges.fronts import STREAM_MODULE, HAProxy, Nginx
 from tests.judges.told import ask, back, client, logged, telling
 from tests.outside import need
@@ -25,7 +26,7 @@ MakeFront: TypeAlias = Callable[[Stage], HAProxy | Nginx]
 @pytest.fixture(params=["HAProxy v1", "HAProxy v2", "nginx"])
 def make_front(
     request: pytest.FixtureRequest,
-    ends: Callable[[HAProxy | Nginx], HAProxy | Nginx],
+    ends: Ends,
     tmp_path: Path,
 ) -> MakeFront:
     """Puts a proxy in front of a server."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.judges.authority import Authority
 from tests.judges.command import TELL, Command
-from tests.judges.conftest import Connect
+from tests.judges.conftest import Connect, Ends
 from tests.outside import need
 
 need("openssl")
@@ -31,7 +30,7 @@ def cert(tmp_path: Path, authority: Authority) -> Path:
 
 
 @pytest.fixture
-def server(ends: Callable[[Command], Command], cert: Path) -> Command:
+def server(ends: Ends, cert: Path) -> Command:
     """A server that tells who its clients are."""
     return ends(Command(TELL, f"tls://localhost:0?cert={cert}"))
 
@@ -93,7 +92,7 @@ def test_a_broken_file_changes_nothing(
 
 
 def test_a_changed_authority_counts_at_once(
-    ends: Callable[[Command], Command],
+    ends: Ends,
     cert: Path,
     authority: Authority,
     stranger: Authority,
@@ -119,7 +118,7 @@ def test_a_changed_authority_counts_at_once(
 
 
 def test_all_processes_get_it(
-    ends: Callable[[Command], Command], cert: Path, authority: Authority, connect: Connect
+    ends: Ends, cert: Path, authority: Authority, connect: Connect
 ) -> None:
     """With several processes, whichever a client comes to has the new certificate."""
     server = ends(Command("echo", f"tls://localhost:0?cert={cert}", "--processes", "2"))

@@ -70,5 +70,6 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno >= logging.INFO and not isinstance(getattr(record, "event", None), Listening)
+        if record.levelno >= logging.INFO
+        and not isinstance(getattr(record, "event", None), Listening)
     ]
