@@ -23,6 +23,7 @@ from speedo_trio.events import (
     ConnectionFailed,
     ConnectionOpened,
     MessageFailed,
+    Pause,
 )
 from speedo_trio.io.connection import WireConnection
 from speedo_trio.io.layer import arrived
@@ -310,7 +311,7 @@ class Link:
         """Wait until no message waits; so many bytes were read that no more may be."""
         if self.lane.messages:
             own = self.held >= self._config.limits.lane_bytes
-            self._house.pauses["limits.lane_bytes" if own else "limits.bytes"] += 1
+            self._house.pauses[Pause.LANE_BYTES if own else Pause.BYTES] += 1
         await self._until(lambda: not self.lane.messages)
         self._executed_mark = self.received
 
@@ -432,7 +433,7 @@ class Link:
         while self._put():
             tally = self._house.tally
             shared = tally.waiting >= tally.limit
-            self._house.pauses["limits.messages" if shared else "limits.lane_messages"] += 1
+            self._house.pauses[Pause.MESSAGES if shared else Pause.LANE_MESSAGES] += 1
             await self._until(self._has_room)
 
     def _take(self, messages: Messages) -> bool:
@@ -588,7 +589,7 @@ class Link:
         self.end(Cause.OVERFLOW, drop=True)
 
     def ungated(self) -> None:
-        self._house.pauses["limits.unsent_high"] += 1
+        self._house.pauses[Pause.UNSENT] += 1
         self._house.crew.dispatch(self.lane)
 
     def close_asked(self) -> None:

@@ -18,7 +18,7 @@ from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
 
 from speedo_trio.config import Config, Limits, Timeouts, Workers
-from speedo_trio.errors import BindError, ConfigError, ServerClosed
+from speedo_trio.errors import BindError, ConfigError, ProtocolError, ServerClosed
 from speedo_trio.events import (
     Address,
     Cause,
@@ -31,11 +31,13 @@ from speedo_trio.events import (
     DrainStarted,
     Event,
     Listening,
+    Pause,
     Refusal,
 )
 from speedo_trio.protocol.handler import Connection, ProtocolHandler
 from speedo_trio.protocol.message import Message
 from speedo_trio.server import Server, serve
+from speedo_trio.testing import serve_in_memory
 
 if TYPE_CHECKING:
     from tests.conftest import Gate
@@ -699,6 +701,23 @@ async def test_observer_that_raises_harms_nobody(caplog: pytest.LogCaptureFixtur
     assert "a bad observer" in caplog.text
 
 
+async def test_servers_share_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Each that is given no observer has a log of its own: none withholds another's lines."""
+
+    class Broken(ProtocolHandler):
+        def handle(self, data: bytes) -> None:
+            raise ProtocolError("no")
+
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        async with serve_in_memory(Broken) as server:
+            client = server.connect()
+            await client.send_all(b"x")
+            assert await client.receive_some() == b""
+
+    assert [message.endswith("ProtocolError: no") for message in caplog.messages] == [True] * 2
+
+
 async def test_interrupt_in_the_observer_ends_the_program() -> None:
     """Control-C is the user's, wherever it strikes."""
 
@@ -992,16 +1011,16 @@ async def test_settings_are_validated_before_the_server_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "sent", "setting"),
+    ("limits", "sent", "pause"),
     [
-        (Limits(lane_messages=4), b"H" + b"x" * 20, "limits.lane_messages"),
-        (Limits(messages=4), b"H" + b"x" * 20, "limits.messages"),
-        (Limits(lane_bytes=4), b"H" + b"x" * 20, "limits.lane_bytes"),
-        (Limits(bytes=4), b"H" + b"x" * 20, "limits.bytes"),
+        (Limits(lane_messages=4), b"H" + b"x" * 20, Pause.LANE_MESSAGES),
+        (Limits(messages=4), b"H" + b"x" * 20, Pause.MESSAGES),
+        (Limits(lane_bytes=4), b"H" + b"x" * 20, Pause.LANE_BYTES),
+        (Limits(bytes=4), b"H" + b"x" * 20, Pause.BYTES),
     ],
 )
 async def test_who_is_held_up_is_counted(
-    limits: Limits, sent: bytes, setting: str, gate: Gate
+    limits: Limits, sent: bytes, pause: Pause, gate: Gate
 ) -> None:
     """By the setting whose bound was reached; all is answered in the end."""
     async with serving(LOOPBACK, gate=gate, limits=limits) as served:
@@ -1015,7 +1034,7 @@ async def test_who_is_held_up_is_counted(
                 received += await client.receive_some()
 
         assert received == sent
-        assert set(served.server.stats().pauses) == {setting}
+        assert set(served.server.stats().pauses) == {pause}
 
 
 async def test_who_does_not_read_is_counted() -> None:
@@ -1032,4 +1051,4 @@ async def test_who_does_not_read_is_counted() -> None:
             received += await client.receive_some()
 
         assert received == b"xyz" * 3
-        assert served.server.stats().pauses.get("limits.unsent_high")
+        assert served.server.stats().pauses.get(Pause.UNSENT)

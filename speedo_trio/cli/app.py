@@ -82,9 +82,10 @@ def serve(
 
     reading = Reading(settings or Settings(), origins, traceback)
     child = Child.from_environment()
+    admin = reading.admin()
     if child is None and reading.settings.processes > 1:
         return run_processes(reading.settings, reread)
-    return run_server(reading.settings, reading.factory(), reread, child)
+    return run_server(reading.settings, reading.factory(), reread, child, admin)
 
 
 def check(
@@ -102,6 +103,7 @@ def check(
     """
     reading = Reading(settings or Settings(), origins, traceback)
     reading.factory()
+    reading.admin()
     say(effective_toml(reading.settings, origins))
     return 0
 
