@@ -113,6 +113,8 @@ class House:
     """Connections so far."""
     refused: Counter[Refusal] = field(factory=Counter)
     closed: Counter[Cause] = field(factory=Counter)
+    pauses: Counter[str] = field(factory=Counter)
+    """How often links were held up, by the limit that they had reached."""
     failed: int = 0
     """Messages that raised."""
     held: int = 0

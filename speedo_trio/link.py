@@ -308,6 +308,9 @@ class Link:
 
     async def _all_executed(self) -> None:
         """Wait until no message waits; so many bytes were read that no more may be."""
+        if self.lane.messages:
+            own = self.held >= self._config.limits.lane_bytes
+            self._house.pauses["limits.lane_bytes" if own else "limits.bytes"] += 1
         await self._until(lambda: not self.lane.messages)
         self._executed_mark = self.received
 
@@ -427,6 +430,9 @@ class Link:
 
     async def _admit_pending(self) -> None:
         while self._put():
+            tally = self._house.tally
+            shared = tally.waiting >= tally.limit
+            self._house.pauses["limits.messages" if shared else "limits.lane_messages"] += 1
             await self._until(self._has_room)
 
     def _take(self, messages: Messages) -> bool:
@@ -582,6 +588,7 @@ class Link:
         self.end(Cause.OVERFLOW, drop=True)
 
     def ungated(self) -> None:
+        self._house.pauses["limits.unsent_high"] += 1
         self._house.crew.dispatch(self.lane)
 
     def close_asked(self) -> None:

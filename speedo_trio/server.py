@@ -122,6 +122,7 @@ class Server:
             refused=house.refused.total(),
             refusals=dict(house.refused),
             closed=dict(house.closed),
+            pauses=dict(house.pauses),
             waiting=house.tally.waiting,
             executed=totals.executed,
             failed=house.failed,
@@ -356,6 +357,7 @@ class Server:
         self._entrance.paused = False
         for listener in self._listeners:
             if not listener.outlives:
+                listener.hush()
                 listener.accept(self._entrance, 2 * self._house.config.limits.backlog)
             listener.close()
         self._entrance.close()

@@ -26,6 +26,9 @@ class ServerStats:
     """The same by the limit that they met; limits met by none are absent."""
     closed: Mapping[Cause, int]
     """Connections that have ended, by the cause; causes of none are absent."""
+    pauses: Mapping[str, int]
+    """How often a connection was held up because something that waits had reached its bound, by
+    the setting, such as ``limits.lane_messages``; bounds that held up none are absent."""
     waiting: int
     """Messages that wait in all lanes."""
     executed: int

@@ -989,3 +989,47 @@ async def test_settings_are_validated_before_the_server_starts() -> None:
     """A mistake never costs a running server."""
     with pytest.raises(ConfigError):
         Config(limits=Limits(connections=0))
+
+
+@pytest.mark.parametrize(
+    ("limits", "sent", "setting"),
+    [
+        (Limits(lane_messages=4), b"H" + b"x" * 20, "limits.lane_messages"),
+        (Limits(messages=4), b"H" + b"x" * 20, "limits.messages"),
+        (Limits(lane_bytes=4), b"H" + b"x" * 20, "limits.lane_bytes"),
+        (Limits(bytes=4), b"H" + b"x" * 20, "limits.bytes"),
+    ],
+)
+async def test_who_is_held_up_is_counted(
+    limits: Limits, sent: bytes, setting: str, gate: Gate
+) -> None:
+    """By the setting whose bound was reached; all is answered in the end."""
+    async with serving(LOOPBACK, gate=gate, limits=limits) as served:
+        client = await served.connect()
+        await client.send_all(sent)
+        await eventually(lambda: served.server.stats().pauses)
+        gate.open()
+        with trio.fail_after(10):
+            received = b""
+            while len(received) < len(sent):
+                received += await client.receive_some()
+
+        assert received == sent
+        assert set(served.server.stats().pauses) == {setting}
+
+
+async def test_who_does_not_read_is_counted() -> None:
+    """A peer whose replies wait is held up until it has read them."""
+    limits = Limits(unsent_high=1)
+    async with serving(limits=limits) as served:
+        client, peer = trio.testing.lockstep_stream_pair()
+        served.nursery.start_soon(served.server.serve_stream, peer)
+        for _ in range(3):
+            await client.send_all(b"xyz")
+            await settled()
+        received = b""
+        while len(received) < 9:
+            received += await client.receive_some()
+
+        assert received == b"xyz" * 3
+        assert served.server.stats().pauses.get("limits.unsent_high")

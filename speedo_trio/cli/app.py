@@ -6,9 +6,9 @@ Next: `speedo_trio.cli.settings`, then `speedo_trio.cli.run`.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from traceback import print_exception
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -19,15 +19,17 @@ from speedo_trio.cli.listing import protocol_list
 from speedo_trio.cli.mistakes import Mistake, explain
 from speedo_trio.cli.origins import Origins
 from speedo_trio.cli.output import accept_any_text, complain, flush, say
-from speedo_trio.cli.protocols import find_protocol
+from speedo_trio.cli.reading import Reading, Reread
 from speedo_trio.cli.settings import Settings
 from speedo_trio.cli.variables import add_variables
 from speedo_trio.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from inspect import BoundArguments
+    from typing import TypeAlias
 
-    from speedo_trio.protocol.handler import ProtocolHandlerFactory
+    _Command: TypeAlias = Callable[..., int | None]
 
 PACKAGE = "speedo_trio"
 MISTAKE, INTERRUPTED = 2, 130
@@ -35,6 +37,7 @@ MISTAKE, INTERRUPTED = 2, 130
 _HELP = "Serve a wire protocol: bytes to messages, messages to workers, replies in order."
 
 _SERVE_HELP = """Serve a protocol until SIGINT or SIGTERM, which drain; the second stops at once.
+SIGHUP reads the settings again.
 
 Every setting is a flag, a variable (TRIO_SPEEDO_LIMITS_CONNECTIONS, TRIO_SPEEDO_BIND with blanks
 between) and a key of the --config file (connections under [limits], bind = ["…"]); the first of
@@ -55,6 +58,7 @@ _Settings = Annotated[Settings | None, Parameter(name="*")]  # None: nothing was
 _File = Annotated[Path | None, Parameter(group=_GENERAL, metavar="FILE", show_default=False)]
 _Traceback = Annotated[bool, Parameter(group=_GENERAL, show_default=False)]
 _Origins = Annotated[Origins, Parameter(parse=False)]
+_Reread = Annotated[Reread, Parameter(parse=False)]
 
 
 def serve(
@@ -63,6 +67,7 @@ def serve(
     config: _File = None,
     traceback: _Traceback = False,
     origins: _Origins,
+    reread: _Reread,
 ) -> int:
     """Serve a protocol.
 
@@ -71,10 +76,15 @@ def serve(
             given. "trio-speedo check" prints one.
         traceback: When the protocol cannot be imported, show the traceback.
     """
-    from speedo_trio.cli.run import run_server  # noqa: PLC0415  # it imports Trio
+    from speedo_trio.cli.child import Child  # noqa: PLC0415  # these import Trio
+    from speedo_trio.cli.run import run_server  # noqa: PLC0415
+    from speedo_trio.cli.supervisor import run_processes  # noqa: PLC0415
 
-    settings = settings or Settings()
-    return run_server(settings, _factory(settings, origins, traceback=traceback))
+    reading = Reading(settings or Settings(), origins, traceback)
+    child = Child.from_environment()
+    if child is None and reading.settings.processes > 1:
+        return run_processes(reading.settings, reread)
+    return run_server(reading.settings, reading.factory(), reread, child)
 
 
 def check(
@@ -90,9 +100,9 @@ def check(
         config: A TOML file with settings, also TRIO_SPEEDO_CONFIG.
         traceback: When the protocol cannot be imported, show the traceback.
     """
-    settings = settings or Settings()
-    _factory(settings, origins, traceback=traceback)
-    say(effective_toml(settings, origins))
+    reading = Reading(settings or Settings(), origins, traceback)
+    reading.factory()
+    say(effective_toml(reading.settings, origins))
     return 0
 
 
@@ -100,17 +110,6 @@ def protocols() -> int:
     """List the protocols that have names, and where they come from."""
     say(protocol_list())
     return 0
-
-
-def _factory(settings: Settings, origins: Origins, *, traceback: bool) -> ProtocolHandlerFactory:
-    try:
-        return find_protocol(settings.protocol)
-    except Mistake as mistake:
-        cause = mistake.__cause__
-        if traceback and cause is not None:
-            print_exception(cause)
-        hint = "; --traceback shows more" if cause is not None and not traceback else ""
-        raise Mistake(f"{origins.place(('protocol',))}: {mistake}{hint}") from cause
 
 
 def make_app(origins: Origins) -> App:
@@ -159,18 +158,40 @@ def _version() -> str:
         return "trio-speedo, from a tree that is not installed"
 
 
-def run(words: Sequence[str]) -> int:
-    """Do what the command line asks for; returns the exit status. Mistakes are told on stderr."""
-    origins = Origins()
+def _parse(words: Sequence[str], origins: Origins) -> tuple[_Command, BoundArguments, set[str]]:
+    """The command that the words ask for, its arguments, and those that are ours to give.
+
+    Raises:
+        Mistake: in flags, variables or the file.
+        ConfigError: the same.
+    """
     try:
         command, bound, ignored = make_app(origins).parse_args(
             words, print_error=False, exit_on_error=False
         )
-        if "origins" in ignored:
-            bound.arguments["origins"] = origins
-        return command(*bound.args, **bound.kwargs) or 0
     except CycloptsError as error:
-        complain(explain(error))
+        raise Mistake(explain(error)) from error
+    return command, bound, set(ignored)
+
+
+def _reread(words: Sequence[str]) -> Reading:
+    origins = Origins()
+    try:
+        _, bound, _ = _parse(words, origins)
+    except ConfigError as error:
+        raise Mistake(str(error)) from error
+    given = bound.arguments
+    return Reading(given.get("settings") or Settings(), origins, given.get("traceback", False))
+
+
+def run(words: Sequence[str]) -> int:
+    """Do what the command line asks for; returns the exit status. Mistakes are told on stderr."""
+    origins = Origins()
+    try:
+        command, bound, ignored = _parse(words, origins)
+        ours = {"origins": origins, "reread": partial(_reread, words)}
+        bound.arguments.update((name, ours[name]) for name in ours if name in ignored)
+        return command(*bound.args, **bound.kwargs) or 0
     except (Mistake, ConfigError) as error:
         complain(str(error))
     except KeyboardInterrupt:

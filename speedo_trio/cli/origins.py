@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from speedo_trio.cli.mistakes import Mistake
-from speedo_trio.cli.settings import check_setting, from_text
+from speedo_trio.cli.settings import TEXTS, check_setting, from_text
 
 if TYPE_CHECKING:
     from cyclopts import App, Argument, ArgumentCollection, Token
@@ -59,8 +59,7 @@ def _check(argument: Argument) -> None:
             )
         if token.source not in ("cli", "env"):
             continue  # a file is checked where it is read, with TOML's own types
-        section = len(argument.keys) > 1
-        value = from_text(token.value) if section else token.value
+        value = token.value if argument.keys in TEXTS else from_text(token.value)
         check_setting(place, argument.keys, [value] if argument.keys == ("bind",) else value)
 
 

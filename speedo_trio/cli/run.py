@@ -1,48 +1,57 @@
-"""Serving in the foreground: what is printed, what signals do, and the exit status at the end.
+"""Serving in the foreground: one server, from its first socket to its exit status.
 
-The first SIGINT or SIGTERM drains, the second ends the server at once. Further ones change
-nothing; the end is at most half a second away then.
+`speedo_trio.cli.orders` tells what signals do, `speedo_trio.cli.voice` what is said. Several
+processes are `speedo_trio.cli.supervisor`; each of them runs what is here.
 """
 
 from __future__ import annotations
 
 import gc
-import logging
-import signal
-import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from speedo_trio.cli.output import complain, say
+from speedo_trio.cli.log import CommandLog
+from speedo_trio.cli.notify import Notifier
+from speedo_trio.cli.orders import Order, Orders, open_orders
+from speedo_trio.cli.output import complain
+from speedo_trio.cli.reload import Reloader
+from speedo_trio.cli.voice import OwnVoice
 from speedo_trio.errors import BindError
-from speedo_trio.events import Drained, DrainStarted, Listening, counted
+from speedo_trio.events import counted
 from speedo_trio.logs.event_log import EventLog
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from speedo_trio.cli.child import Child
+    from speedo_trio.cli.reading import Reread
     from speedo_trio.cli.settings import Settings
-    from speedo_trio.events import Event
+    from speedo_trio.cli.voice import Voice
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
     from speedo_trio.server import Server
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 CLEAN, CANNOT_LISTEN, DROPPED = 0, 1, 3
 """The exit statuses of ``serve``; a mistake in its arguments is 2, as everywhere."""
 
+SLACK = 1.0
+"""Seconds that an end may take beside ``timeouts.grace`` and ``timeouts.kill_after``."""
 
-def run_server(settings: Settings, factory: ProtocolHandlerFactory) -> int:
-    """Serve until a signal; returns the exit status."""
-    # After the protocol was imported: what its module has configured stays.
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+
+def run_server(
+    settings: Settings,
+    factory: ProtocolHandlerFactory,
+    reread: Reread,
+    child: Child | None = None,
+) -> int:
+    """Serve until a signal, or as one process of several; returns the exit status."""
+    log = CommandLog.set_up(settings, None if child is None else child.number)
+    events = EventLog()
+    voice = OwnVoice(settings, events) if child is None else child.voice(events)
+    notifier = Notifier.from_environment()
+    reloader = Reloader(settings, reread, log, voice, notifier)
     _tune_collector()
-    return trio.run(_Run(settings, factory).run)
+    return trio.run(Run(settings, factory, voice, notifier, reloader, child).run)
 
 
 def _tune_collector() -> None:
@@ -58,47 +67,83 @@ def _tune_collector() -> None:
     gc.set_threshold(20_000)
 
 
-class _Run:
-    """One server, from its first socket to its exit status."""
+class Run:
+    """One server."""
 
-    def __init__(self, settings: Settings, factory: ProtocolHandlerFactory) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        factory: ProtocolHandlerFactory,
+        voice: Voice,
+        notifier: Notifier,
+        reloader: Reloader,
+        child: Child | None = None,
+    ) -> None:
+        self._config = settings.config
+        self._binds = settings.bind if child is None else child.binds
         self._factory = factory
-        self._log = EventLog()
+        self._voice = voice
+        self._notifier = notifier
+        self._reloader = reloader
+        self._child = child
         self._server: Server | None = None
         self._starting = trio.CancelScope()
+        self._reload_asked = trio.Event()
+        self._reloading = trio.CancelScope()
         self._drain_asked = trio.Event()
         self._everything = trio.CancelScope()
         self._cut = 0  # connections open when the second signal came
         self._dropped_before = 0
 
     async def run(self) -> int:
+        """From opening sockets to the exit status."""
         status = CLEAN
-        for number in SIGNALS:  # the receiver restores this: once the status stands, it stays
-            signal.signal(number, signal.SIG_IGN)
-        with trio.open_signal_receiver(*SIGNALS) as signals:
+        with open_orders() as orders:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._obey, signals)
+                nursery.start_soon(self._obey, orders)
+                nursery.start_soon(self._notifier.keep, self._status)
+                if self._child is not None:
+                    nursery.start_soon(self._end_with_parent, self._child)
+                    nursery.start_soon(self._child.show_life)
                 with self._everything:
                     status = await self._serve()
                 if self._everything.cancelled_caught:
                     status = self._tell_hard_stop()
                 nursery.cancel_scope.cancel()
+        self._notifier.close()
         return status
 
-    async def _obey(self, signals: AsyncIterator[int]) -> None:
-        await anext(signals)
+    async def _obey(self, orders: Orders) -> None:
+        async for order in orders:
+            match order:
+                case Order.RELOAD:
+                    self._reload_asked.set()
+                case Order.DRAIN:
+                    self._ask_drain()
+                case Order.STOP:
+                    self._stop()
+
+    async def _end_with_parent(self, child: Child) -> None:
+        """A parent that is gone can ask for nothing any more, so its end asks for a drain."""
+        await child.orphaned()
+        self._ask_drain()
+
+    def _ask_drain(self) -> None:
         self._drain_asked.set()
         self._starting.cancel()
-        async for _ in signals:
-            if not self._everything.cancel_called and self._server is not None:
-                self._cut = len(self._server.connections)
-            self._everything.cancel()
+
+    def _stop(self) -> None:
+        if not self._everything.cancel_called and self._server is not None:
+            self._cut = len(self._server.connections)
+        self._everything.cancel()
 
     async def _serve(self) -> int:
-        settings = self._settings
         start = partial(
-            serve, self._factory, *settings.bind, config=settings.config, observer=self._observe
+            serve,
+            self._factory,
+            *self._binds,
+            config=self._config,
+            observer=self._voice.observe,
         )
         async with trio.open_nursery() as nursery:
             try:
@@ -109,33 +154,32 @@ class _Run:
                 return CANNOT_LISTEN
             if self._server is None:
                 return CLEAN  # a signal came before it listened
-            self._announce(self._server)
+            self._notifier.ready(self._status())
+            nursery.start_soon(self._reload_when_asked, self._server)
             await self._drain_asked.wait()
+            self._reloading.cancel()
             return await self._drain(self._server)
 
-    def _announce(self, server: Server) -> None:
-        for address in server.addresses:
-            say(f"serving {self._settings.protocol} on {address}")
-        if sys.stdout is not None and sys.stdout.isatty():
-            say("Ctrl-C to drain, twice to stop at once")
+    async def _reload_when_asked(self, server: Server) -> None:
+        with self._reloading:
+            while True:
+                await self._reload_asked.wait()
+                self._reload_asked = trio.Event()
+                await self._reloader.reload(server)
 
     async def _drain(self, server: Server) -> int:
         self._dropped_before = server.stats().dropped
-        grace = self._settings.timeouts.grace
-        count = len(server.connections)
-        say(f"draining {counted(count, 'connection')}, up to {grace:g} s; again to stop at once")
+        timeouts = server.config.timeouts
+        most = timeouts.grace + timeouts.kill_after + SLACK
+        self._notifier.stopping(most, f"draining {self._status()}")
         report = await server.drain()
-        say(str(report))
         return CLEAN if report.clean else DROPPED
 
     def _tell_hard_stop(self) -> int:
         server = self._server
         dropped = 0 if server is None else server.stats().dropped - self._dropped_before
-        cut = counted(self._cut, "connection")
-        say(f"stopped at once: cut {cut}, dropped {counted(dropped, 'message')}")
+        self._voice.stopped(self._cut, dropped)
         return DROPPED if self._cut or dropped else CLEAN
 
-    def _observe(self, event: Event) -> None:
-        """Log what goes wrong; of the rest the command prints lines of its own."""
-        if not isinstance(event, Listening | DrainStarted | Drained):
-            self._log(event)
+    def _status(self) -> str:
+        return "" if self._server is None else counted(len(self._server.connections), "connection")

@@ -6,7 +6,7 @@ sections in `speedo_trio.config`; `speedo_trio.cli.file` reads the same names fr
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args, get_type_hints
 
 from attrs import Attribute, field, fields, frozen
 from cyclopts import Group, Parameter
@@ -14,15 +14,27 @@ from cyclopts import Group, Parameter
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SECTIONS: dict[str, type] = get_type_hints(Config)
 """The sections of a server's configuration, by name."""
 
 Keys: TypeAlias = tuple[str, ...]
 """A setting's path: ``("bind",)``, ``("limits", "connections")``."""
 
+LogFormat: TypeAlias = Literal["text", "json"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+TEXTS: set[Keys] = {("protocol",), ("bind",), ("log_format",), ("log_level",)}
+"""The settings that are texts, whatever they look like."""
+
 DEFAULT_BIND = "tcp://localhost:9292"
 
+_MOST_PROCESSES = 1024
+
 _SERVING = Group("What and where", sort_key=1)
+_LOGGING = Group("Logging", sort_key=5)
 
 
 def _section_group(section: type, sort_key: int) -> Group:
@@ -44,6 +56,21 @@ def _binds(settings: object, attribute: Attribute[tuple[str, ...]], value: objec
         parse_bind(bind)
 
 
+def _processes(settings: object, attribute: Attribute[int], value: object) -> None:
+    if type(value) is not int or not 1 <= value <= _MOST_PROCESSES:
+        allowed = f"a whole number from 1 to {_MOST_PROCESSES}"
+        raise ConfigError(f"processes is {value!r}; allowed is {allowed}")
+
+
+def _one_of(*allowed: str) -> Callable[[object, Attribute[str], object], None]:
+    def validate(settings: object, attribute: Attribute[str], value: object) -> None:
+        if value not in allowed:
+            choices = " or ".join(map(repr, allowed))
+            raise ConfigError(f"{attribute.name} is {value!r}; allowed is {choices}")
+
+    return validate
+
+
 @frozen
 class Settings:
     """Everything that flags, environment variables and a configuration file can set."""
@@ -56,6 +83,19 @@ class Settings:
     )
     """Where to listen: tcp://host:port, tcp://:port for every address, port 0 for a free one,
     unix:/path?mode=660. Give it again for more addresses."""
+    processes: Annotated[int, Parameter(group=_SERVING)] = field(
+        default=1, validator=_processes, kw_only=True
+    )
+    """How many processes serve. More than one are children of a process that only looks after
+    them; they share the listening sockets, and each has the limits for itself."""
+    log_format: Annotated[LogFormat, Parameter(group=_LOGGING)] = field(
+        default="text", validator=_one_of(*get_args(LogFormat)), kw_only=True
+    )
+    """"text" for people, or "json": an object a line, on stderr, with nothing on stdout."""
+    log_level: Annotated[LogLevel, Parameter(group=_LOGGING)] = field(
+        default="info", validator=_one_of(*get_args(LogLevel)), kw_only=True
+    )
+    """The least that is logged."""
     limits: Annotated[Limits, Parameter(group=_section_group(Limits, 2))] = field(
         factory=Limits, kw_only=True
     )

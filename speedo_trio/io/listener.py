@@ -111,6 +111,14 @@ class Listener:
             self._take(acceptor, connected, name)
         return None
 
+    def hush(self) -> None:
+        """Have the kernel queue nobody new; those queued can still be accepted.
+
+        Who comes between the last accept and `close` would be reset. Now it is as if nobody
+        answered, until nobody listens (one more may be queued, listen(2)).
+        """
+        self._socket.listen(0)
+
     def close(self) -> None:
         """Stop listening; a Unix socket's file goes too."""
         self._scope.cancel(reason="the listener is closed")

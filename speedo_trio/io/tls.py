@@ -75,8 +75,8 @@ def _load_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConfigError(f"{key}: this is not the private key of {cert}") from error
-        files = cert if cert == key else f"{cert} and {key}"
-        raise ConfigError(f"{files}: {_text(error)}") from error
+        files = cert if cert == key else f"{cert} or {key}"  # OpenSSL does not tell which
+        raise ConfigError(f"{files}: {_damage(error)}") from error
 
 
 def _load_authorities(context: ssl.SSLContext, file: str) -> None:
@@ -84,8 +84,12 @@ def _load_authorities(context: ssl.SSLContext, file: str) -> None:
     try:
         context.load_verify_locations(cafile=file)
     except ssl.SSLError as error:
-        raise ConfigError(f"{file}: {_text(error)}") from error
+        raise ConfigError(f"{file}: {_damage(error)}") from error
     context.verify_mode = ssl.CERT_REQUIRED
+
+
+def _damage(error: ssl.SSLError) -> str:
+    return _text(error) if error.reason else "damaged; allowed is PEM"
 
 
 def _check_pem(file: str, label: bytes) -> None:
@@ -112,9 +116,13 @@ class TLSWire(Layer):
     `read` tells the end of the stream when the peer says so (close_notify), and also when the wire
     below ends without that: many clients just close. Whoever must know that nothing was cut off
     knows it by its framing, as protocols over plain TCP do.
+
+    The tickets for resumption that TLS 1.3 sends after the handshake leave with the first data. A
+    client that only sends would never read them, and closing with something unread it would reset
+    the connection, which could destroy what it had sent.
     """
 
-    __slots__ = ("_incoming", "_outgoing", "_tls", "info")
+    __slots__ = ("_incoming", "_outgoing", "_tickets", "_tls", "info")
 
     info: TLSInfo
     """What the handshake agreed on."""
@@ -123,6 +131,7 @@ class TLSWire(Layer):
         super().__init__(below)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._tickets = 0  # bytes in `_outgoing` that wait for the first data
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     async def handshake(self) -> None:
@@ -138,7 +147,10 @@ class TLSWire(Layer):
                 await part(self._below, self._outgoing.read())
                 raise HandshakeError(f"TLS handshake: {_text(error)}") from error
         self.info = _info(self._tls)
-        await self._say(self._outgoing.read())  # for TLS 1.3, tickets for the next time
+        if self.info.version == "TLSv1.3":
+            self._tickets = self._outgoing.pending
+        else:
+            await self._say(self._outgoing.read())
         self._rest = memoryview(self._receive(b""))  # what came behind the peer's last message
 
     async def _more(self) -> bytes:
@@ -155,13 +167,15 @@ class TLSWire(Layer):
             self._tls.write(data)
         except ssl.SSLError as error:
             raise ConnectionLost(f"TLS: {_text(error)}") from error
+        self._tickets = 0
         return self._outgoing.read()
 
     def _decode(self, raw: bytes) -> bytes:
         self._incoming.write(raw)
         data = b"".join(self._records())
-        if self._outgoing.pending:
+        if self._outgoing.pending > self._tickets:
             self._answer(self._outgoing.read())
+            self._tickets = 0
         return data
 
     def _records(self) -> list[bytes]:

@@ -83,7 +83,7 @@ class _Throttle:
 class EventLog:
     """The observer that writes what an operator must know to a logger.
 
-    One server has one: it counts what it withholds. `speedo_trio.logs` tells which event has which
+    One server has one: it counts what it withholds. The page on logging tells which event has which
     level, and which are withheld when there are many. A record's ``event`` is the event.
     """
 

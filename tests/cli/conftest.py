@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts ``python -m speedo_trio`` with some arguments, in the test's directory."""
     running: list[Process] = []
 
-    def start(*words: str, **options: Any) -> Process:  # Any: what Popen takes
+    def start(  # Any: what Popen takes
+        *words: str, env: dict[str, str] | None = None, through: Sequence[str] = (), **options: Any
+    ) -> Process:
         path = os.pathsep.join(filter(None, [str(PACKAGES), os.environ.get("PYTHONPATH")]))
         popen = subprocess.Popen(
-            [sys.executable, "-m", "speedo_trio", *words],
+            [sys.executable, *through, "-m", "speedo_trio", *words],
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": ""},
+            env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "", **(env or {})},
             text=True,
         )
         running.append(Process(popen))

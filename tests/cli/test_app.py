@@ -67,6 +67,16 @@ def test_flags_before_variables_before_file(checked: Any, monkeypatch: pytest.Mo
     assert table["bind"] == ["tcp://:2", "tcp://:3"]
 
 
+def test_the_commands_own_settings(checked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are at the top of a file, and have flags and variables like all others."""
+    Path("a.toml").write_text('processes = 2\nlog_format = "json"')
+    monkeypatch.setenv("TRIO_SPEEDO_LOG_LEVEL", "warning")
+    table = checked("--config", "a.toml")
+
+    assert (table["processes"], table["log_format"], table["log_level"]) == (2, "json", "warning")
+    assert checked("--config", "a.toml", "--processes", "4")["processes"] == 4
+
+
 def test_binds_of_a_flag_replace_those_of_the_file(checked: Any) -> None:
     """A list is one setting; lists of different places are not joined."""
     Path("a.toml").write_text('bind = ["tcp://:1", "tcp://:2"]')
@@ -117,6 +127,10 @@ MISTAKES = {
     "--limits {}": "--limits is a section; set what is in it, such as --limits.connections",
     '--limits {"backlog":3}': "--limits is a section; set what is in it, such as --limits.",
     "--bind localhost": "--bind: 'localhost' is no address to listen on; allowed are tcp://host",
+    "--processes 0": "--processes is 0; allowed is a whole number from 1 to 1024",
+    "--processes 1.5": "--processes is 1.5; allowed is a whole number from 1 to 1024",
+    "--log-format xml": "--log-format is 'xml'; allowed is 'text' or 'json'",
+    "--log-level loud": "--log-level is 'loud'; allowed is 'debug' or 'info' or 'warning' or",
     "--bind": 'Command "check" parameter --bind requires an argument.',
     "--workers.count 1 --workers.count 2": "Parameter --workers.count specified multiple times.",
     "echo log": "unexpected argument 'log'; trio-speedo check --help tells what is allowed",

@@ -16,9 +16,15 @@ import pytest
 import trio
 import trio.testing
 
-from speedo_trio.cli.run import SIGNALS, _Run
+from speedo_trio.cli.log import CommandLog
+from speedo_trio.cli.notify import Notifier
+from speedo_trio.cli.orders import SIGNALS
+from speedo_trio.cli.reload import Reloader
+from speedo_trio.cli.run import Run
 from speedo_trio.cli.settings import Settings
+from speedo_trio.cli.voice import OwnVoice
 from speedo_trio.echo import EchoProtocol
+from speedo_trio.logs.event_log import EventLog
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Process, Start
@@ -329,7 +335,10 @@ def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Awaitable[
 
     monkeypatch.setattr("speedo_trio.cli.run.serve", serve)
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield _Run(Settings(), EchoProtocol).run
+    settings, notifier = Settings(), Notifier()
+    voice = OwnVoice(settings, EventLog())
+    reloader = Reloader(settings, pytest.fail, CommandLog(None, None), voice, notifier)
+    yield Run(settings, EchoProtocol, voice, notifier, reloader).run
     for number, handler in before.items():
         signal.signal(number, handler)
 

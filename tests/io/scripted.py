@@ -10,6 +10,7 @@ import trio
 
 from speedo_trio.errors import ConnectionLost, MalformedFrame
 from speedo_trio.events import Address
+from speedo_trio.io.connection import WireConnection
 from speedo_trio.io.layer import Layer
 from speedo_trio.io.wire import Data, Wire
 
@@ -187,3 +188,25 @@ def boxes(raw: bytes | bytearray) -> list[tuple[bytes, bytes]]:
 def data_in(raw: bytes | bytearray) -> bytes:
     """The data of the complete boxes in `raw`."""
     return b"".join(content for kind, content in boxes(raw) if kind == b"D")
+
+
+class WriterOwner:
+    """Runs the writer task of a connection, as a link does."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self.outcomes: list[bool] = []
+
+    def write_blocked(self) -> None:
+        self._nursery.start_soon(self._write_out)
+
+    async def _write_out(self) -> None:
+        self.outcomes.append(await self.connection.write_out(None))
+
+    def _told(self, *_: object) -> None:
+        pass
+
+    congested = aborting = write_lost = overflowed = ungated = progressed = _told
+    close_asked = abort_asked = _told
+
+    connection: WireConnection

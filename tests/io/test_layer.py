@@ -25,7 +25,7 @@ from speedo_trio.io.layer import ANSWER_BYTES, STEP_BYTES, Layer, arrived, part
 from speedo_trio.io.wire import Data, StreamWire, Wire
 from speedo_trio.protocol.handler import Connection, Messages, ProtocolHandler
 from speedo_trio.testing.memory import serve_in_memory
-from tests.io.scripted import Boxes, ScriptedWire, box, boxes, data_in
+from tests.io.scripted import Boxes, ScriptedWire, WriterOwner, box, boxes, data_in
 
 STEP = 3 + STEP_BYTES
 """A whole step, encoded."""
@@ -813,28 +813,6 @@ async def test_part_from_a_peer_that_is_gone() -> None:
 # Under a connection
 
 
-class Owner:
-    """Runs the writer task, as a link does."""
-
-    def __init__(self, nursery: trio.Nursery) -> None:
-        self._nursery = nursery
-        self.outcomes: list[bool] = []
-
-    def write_blocked(self) -> None:
-        self._nursery.start_soon(self._write_out)
-
-    async def _write_out(self) -> None:
-        self.outcomes.append(await self.connection.write_out(None))
-
-    def _told(self, *_: object) -> None:
-        pass
-
-    congested = aborting = write_lost = overflowed = ungated = progressed = _told
-    close_asked = abort_asked = _told
-
-    connection: WireConnection
-
-
 @pytest.mark.parametrize("kind", [ScriptedWire, Pushed])
 async def test_many_threads_write_to_a_slow_reader(
     kind: type[ScriptedWire], nursery: trio.Nursery
@@ -842,7 +820,7 @@ async def test_many_threads_write_to_a_slow_reader(
     """Who also asks all the time; every byte comes, in the order of each thread."""
     below = kind(room=0)
     layer = Boxes(below)
-    owner = Owner(nursery)
+    owner = WriterOwner(nursery)
     limits = Limits(unsent_high=10**8, unsent_bytes=10**8)
     connection = owner.connection = WireConnection(1, layer, owner, Border(), limits)
 

@@ -1,0 +1,52 @@
+"""A reading: what flags, variables and the file say at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from traceback import print_exception
+from typing import TYPE_CHECKING, TypeAlias
+
+from attrs import frozen
+
+from speedo_trio.cli.mistakes import Mistake
+from speedo_trio.cli.protocols import find_protocol
+
+if TYPE_CHECKING:
+    from speedo_trio.cli.origins import Origins
+    from speedo_trio.cli.settings import Settings
+    from speedo_trio.protocol.handler import ProtocolHandlerFactory
+
+
+@frozen
+class Reading:
+    """Settings, and where they came from."""
+
+    settings: Settings
+    origins: Origins
+    traceback: bool = False
+    """Whether to show the traceback when the protocol cannot be imported."""
+
+    def factory(self) -> ProtocolHandlerFactory:
+        """The protocol's factory, imported.
+
+        Raises:
+            Mistake: there is none, or it cannot be imported; the text tells which setting asked
+                for it.
+        """
+        try:
+            return find_protocol(self.settings.protocol)
+        except Mistake as mistake:
+            cause = mistake.__cause__
+            if self.traceback and cause is not None:
+                print_exception(cause)
+            hint = "; --traceback shows more" if cause is not None and not self.traceback else ""
+            place = self.origins.place(("protocol",))
+            raise Mistake(f"{place}: {mistake}{hint}") from cause
+
+
+Reread: TypeAlias = Callable[[], Reading]
+"""Reads the same sources again. May block.
+
+Raises:
+    Mistake: something in them is not allowed.
+"""
