@@ -1,7 +1,8 @@
 """An echo server that tells how it goes: `python -m benchmarks.attacked PORT [SETTING=VALUE …] [BIND …]`.
 
 It serves on PORT of the loopback interface, and on the binds. The line ``stats`` is answered with a
-JSON object, which `Inside` reads; every other line comes back.
+JSON object, which `Inside` reads; every other line comes back. After SIGTERM it drains, and writes
+the report to standard error.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import signal
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -92,10 +94,14 @@ def configured(words: Iterable[str]) -> Config:
 async def _serve(config: Config, binds: list[str]) -> None:
     async with trio.open_nursery() as nursery:
         _Here.server = await nursery.start(partial(serve, WatchedEcho, *binds, config=config))
+        with trio.open_signal_receiver(signal.SIGTERM) as signals:
+            async for _ in signals:
+                await _Here.server.drain()
+                break
 
 
 def main(port: str, *words: str) -> None:
-    """Serve until a signal."""
+    """Serve until SIGTERM."""
     gc.collect()  # the three lines with which `trio-speedo` begins
     gc.freeze()
     gc.set_threshold(20_000)
