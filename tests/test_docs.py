@@ -19,7 +19,7 @@ import pytest
 import trio
 
 import speedo_trio
-from speedo_trio import Config, ConfigError, Server, serve, testing
+from speedo_trio import Config, ConfigError, Server, admin, serve, testing
 from speedo_trio.cli import app
 from speedo_trio.cli.protocols import PLUGINS, load
 
@@ -246,7 +246,7 @@ def test_the_reference_has_every_public_name_once() -> None:
     documented = _DOCUMENTED.findall(TEXTS[DOCS / "reference.md"])
     public = [
         f"{module.__name__}.{name}"
-        for module in (speedo_trio, testing)
+        for module in (speedo_trio, admin, testing)
         for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     ]
