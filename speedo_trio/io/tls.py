@@ -221,7 +221,7 @@ def _info(tls: ssl.SSLObject) -> TLSInfo:
         version=version,
         cipher=cipher[0],
         alpn=tls.selected_alpn_protocol(),
-        certificate=tls.getpeercert() or None,
+        certificate=tls.getpeercert(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+import trustme
 import websockets.exceptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +38,7 @@ from speedo_trio.io import websocket
 from speedo_trio.io.border import Border
 from speedo_trio.io.connection import WireConnection
 from speedo_trio.io.layer import arrived
+from speedo_trio.io.tls import accept_tls
 from speedo_trio.io.websocket import WebSocketWire, accept_websocket, require_wsproto
 from speedo_trio.io.wire import SocketWire, StreamWire, Wire, address_of
 from tests.io.scripted import ScriptedWire, WriterOwner
@@ -488,6 +491,15 @@ async def test_close_reason_that_is_no_text() -> None:
     assert len(payload) <= 125
 
 
+async def test_long_reason() -> None:
+    """Is cut, so that the Close is a Close."""
+    wire, below = await opened()
+    wire._refuse(1002, MalformedFrame("x" * 200))
+    await wire.send_eof()
+
+    assert frames_in(below.sent) == [(CLOSE, (1002).to_bytes(2, "big") + b"x" * 123)]
+
+
 @pytest.mark.parametrize("fin", [True, False])
 async def test_text(*, fin: bool) -> None:
     """Is refused with 1003."""
@@ -511,8 +523,10 @@ async def test_message_over_the_limit(raw: bytes) -> None:
     below.arrive(frame(BINARY, bytes(10)), frame(BINARY, bytes(10)))
     assert read_all(wire) == bytes(20)
     below.arrive(raw)
+    pieces: list[bytes] = []
     with pytest.raises(FrameTooLong, match="a message is longer than 10 bytes"):
-        read_all(wire)
+        pieces.extend(arrived(wire, 100))
+    assert len(b"".join(pieces)) <= 10
     await wire.send_eof()
 
     assert frames_in(below.sent) == [
@@ -791,3 +805,40 @@ async def test_over_a_stream() -> None:
             await theirs.send_all(close(1000))
             assert await theirs.receive_some() == b"\x88\x02\x03\xe8"
             assert await theirs.receive_some() == b""
+
+
+async def test_over_tls() -> None:
+    """One layer over another: every byte comes, and both ends say goodbye."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    heard = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as listening, trio.fail_after(30):
+        port = listening.getsockname()[1]
+
+        def talk() -> None:
+            uri = f"wss://localhost:{port}/mqtt"
+            plain = socket.create_connection(("127.0.0.1", port))
+            with connect(uri, sock=plain, ssl=trusting, proxy=None) as client:
+                client.send(MUCH)
+                while len(heard) < len(MUCH):
+                    heard.extend(client.recv(10))  # type: ignore[arg-type]  # no text is sent
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, talk)
+            accepted, name = await trio.to_thread.run_sync(listening.accept)
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+            below = SocketWire(accepted, name, address_of(listening.getsockname()))
+            wire = await accept(await accept_tls(below, server), path="/mqtt")
+            assert await read_up_to(wire, len(MUCH)) == MUCH
+            sent = wire.send_nowait(MUCH)
+            while sent < len(MUCH):
+                sent += await wire.push(memoryview(MUCH)[sent:])
+            assert await read_up_to(wire, 1) == b""
+            await wire.send_eof()
+            await wire.close()
+
+    assert heard == MUCH
