@@ -15,7 +15,6 @@ from speedo_trio.errors import BindError, ConfigError, HandshakeError
 from speedo_trio.events import ProxyInfo, TLSInfo, WebSocketInfo
 from speedo_trio.io.proxy import receive_header
 from speedo_trio.io.tls import accept_tls, server_context
-from speedo_trio.io.websocket import accept_websocket, require_wsproto
 
 if TYPE_CHECKING:
     import ssl
@@ -50,6 +49,9 @@ class Door:
 
     def __attrs_post_init__(self) -> None:
         if self.bind.websocket is not None:
+            # When it is needed, not before: wsproto is an extra, and takes 20 ms of every start.
+            from speedo_trio.io.websocket import require_wsproto  # noqa: PLC0415
+
             require_wsproto()
         self.context = self.load()
 
@@ -111,6 +113,8 @@ class Door:
             secured = await accept_tls(wire, self.context)
             wire, tls = secured, secured.info
         if self.bind.websocket is not None:
+            from speedo_trio.io.websocket import accept_websocket  # noqa: PLC0415  # as above
+
             framed = await accept_websocket(wire, path=self.bind.websocket or None, choose=choose)
             wire, websocket = framed, framed.info
         return wire, tls, websocket
