@@ -220,7 +220,7 @@ async def test_whatever_makes_the_handlers(choice: str) -> None:
         "partial": one,
         "partial of a partial": partial(partial(Choosing, script=tell), record=record),
         "shared": shared(Speechless()),
-        "function": lambda connection: one(connection),  # nobody can see into it
+        "function": one.__call__,  # nobody can see into it
     }
     async with serving(factory=factories[choice], bind=WS_BIND) as stage:
         expected = b"LINE NONE NONE" if choice in ("none", "function") else b"LINE NONE B"
