@@ -148,9 +148,11 @@ def test_the_first_program_is_the_first_example(page: Path) -> None:
 
 
 def run_command(words: list[str]) -> int:
-    """The exit status of `trio-speedo` with these words; `serve` only checks them."""
+    """The exit status of `trio-speedo` with these words; `serve` and `bench` only check them."""
     end = words.index(">") if ">" in words else len(words)
-    return app.run(["check" if word == "serve" else word for word in words[:end]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("speedo_trio.cli.bench.run.run_bench", lambda plan: 0)
+        return app.run(["check" if word == "serve" else word for word in words[:end]])
 
 
 @every_page_with("toml")

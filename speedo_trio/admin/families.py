@@ -18,8 +18,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.utils import floatToGoString
 
-from speedo_trio.admin.status import cause_name, held_up_by, installed_version, limit_name
-from speedo_trio.events import Cause, Refusal
+from speedo_trio.admin.status import cause_name, installed_version, limit_name
+from speedo_trio.events import Cause, Pause, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from speedo_trio.config import Config
     from speedo_trio.meter import HistogramSnapshot, MeterSnapshot
     from speedo_trio.stats import ServerStats
-
-BOUNDS = ("lane_messages", "lane_bytes", "messages", "bytes", "unsent_high")
-"""The bounds that hold up connections, as their settings are called; they are told from the start,
-since a rate needs a first value."""
 
 
 def families(
@@ -78,12 +74,11 @@ def _connections(stats: ServerStats, config: Config) -> Iterator[Metric]:
     yield closed
     held_up = CounterMetricFamily(
         "speedo_trio_connections_held_up",
-        "How often connections were held up, by the bound that something waiting had reached.",
-        labels=["bound"],
+        "How often a connection had to wait for room, by the limit that was reached.",
+        labels=["limit"],
     )
-    counts = {**dict.fromkeys(BOUNDS, 0), **held_up_by(stats)}
-    for bound, count in counts.items():
-        held_up.add_metric([bound], count)
+    for pause in Pause:
+        held_up.add_metric([limit_name(pause)], stats.pauses.get(pause, 0))
     yield held_up
     yield _counter("received_bytes", "Bytes received, as protocols got them.", stats.received)
     yield _counter("sent_bytes", "Bytes sent, as protocols gave them.", stats.sent)

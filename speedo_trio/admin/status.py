@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import asdict
 
 if TYPE_CHECKING:
-    from speedo_trio.events import Cause, Refusal
+    from speedo_trio.events import Cause, Pause, Refusal
     from speedo_trio.meter import HistogramSnapshot, Meter
     from speedo_trio.server import Server
     from speedo_trio.stats import ServerStats
@@ -34,14 +34,10 @@ def cause_name(cause: Cause) -> str:
     return cause.name.lower()
 
 
-def limit_name(refusal: Refusal) -> str:
-    """The limit that refused, as its setting is called: ``connections``, ``rate_per_address``."""
-    return refusal.value.removeprefix("limits.")
-
-
-def held_up_by(stats: ServerStats) -> dict[str, int]:
-    """How often a bound held up a connection, by its setting: ``lane_messages``."""
-    return {bound.removeprefix("limits."): count for bound, count in stats.pauses.items()}
+def limit_name(limit: Pause | Refusal) -> str:
+    """The limit that was reached, as its setting is called: ``connections``, ``lane_bytes``."""
+    setting: str = limit.value
+    return setting.removeprefix("limits.")
 
 
 def state_of(server: Server) -> str:
@@ -74,8 +70,8 @@ def _numbers(stats: ServerStats) -> JSONObject:
             "open": stats.connections,
             "accepted": stats.accepted,
             "refused": {limit_name(why): count for why, count in stats.refusals.items()},
-            "held_up": held_up_by(stats),
             "closed": {cause_name(cause): count for cause, count in stats.closed.items()},
+            "held_up": {limit_name(pause): count for pause, count in stats.pauses.items()},
         },
         "messages": {
             "executed": stats.executed,

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.metrics_core import Metric
 
 from speedo_trio.admin.families import families
-from speedo_trio.config import Config, flat
-from speedo_trio.events import Cause, Refusal
+from speedo_trio.config import Config
+from speedo_trio.events import Cause, Pause, Refusal
 from speedo_trio.meter import Meter
 from speedo_trio.stats import ServerStats
 
@@ -21,8 +21,8 @@ STATS = ServerStats(
     accepted=2,
     refused=3,
     refusals={Refusal.FULL: 1, Refusal.RATE: 2},
+    pauses={Pause.LANE_BYTES: 5},
     closed={Cause.EOF: 5},
-    pauses={"limits.lane_messages": 4},
     waiting=6,
     executed=7,
     failed=8,
@@ -86,6 +86,7 @@ def test_labels_are_there_before_they_count() -> None:
     """A rate needs a first value; so causes and limits of none are there, as zeros."""
     refused = found()["speedo_trio_connections_refused"]
     closed = found()["speedo_trio_connections_closed"]
+    held_up = found()["speedo_trio_connections_held_up"]
 
     assert {sample.labels["limit"]: sample.value for sample in refused.samples} == {
         "connections": 1,
@@ -94,17 +95,14 @@ def test_labels_are_there_before_they_count() -> None:
         "rate_per_address": 0,
     }
     assert len(closed.samples) == len(Cause)
-    assert {sample.labels["cause"]: sample.value for sample in closed.samples}["eof"] == 5
-
-
-def test_bounds_are_those_of_the_server() -> None:
-    """The label is the setting's name, which docs/settings.md explains."""
-    samples = found()["speedo_trio_connections_held_up"].samples
-
-    assert {sample.labels["bound"]: sample.value for sample in samples}["lane_messages"] == 4
-    assert {sample.labels["bound"] for sample in samples} <= {
-        name.removeprefix("limits.") for name in flat(Config())
+    assert {sample.labels["limit"]: sample.value for sample in held_up.samples} == {
+        "lane_messages": 0,
+        "lane_bytes": 5,
+        "messages": 0,
+        "bytes": 0,
+        "unsent_high": 0,
     }
+    assert {sample.labels["cause"]: sample.value for sample in closed.samples}["eof"] == 5
 
 
 def test_histograms_are_cumulated() -> None:

@@ -38,8 +38,8 @@ async def test_numbers_are_those_of_the_traffic(echo: MemoryServer) -> None:
         "open": 1,
         "accepted": 2,
         "refused": {},
-        "held_up": {},
         "closed": {"eof": 1},
+        "held_up": {},
     }
     assert status["messages"] == {"executed": 5, "failed": 0, "dropped": 0, "waiting": 0}
     assert status["bytes"] == {"received": 10, "sent": 10}
