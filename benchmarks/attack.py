@@ -15,14 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
 from benchmarks.attacked import Inside
-from benchmarks.attacks import Attack, Attacker, attacks
+from benchmarks.attacks import Attack, attacks
 from benchmarks.contenders import Contender
 from benchmarks.machine import this_machine
 from benchmarks.quiet import RoundTrips, quiet_client
@@ -39,8 +38,34 @@ REST_SECONDS = 1.0
 END_SECONDS = 30
 """How long to wait for the server to end the attackers' connections."""
 
-CLIENTS = ("attack", "alone p50", "p99", "attacked p50", "p99", "max", "visits", "refused", "late", "p50", "p99", "max")
-SERVER = ("attack", "connected", "accepted", "refused", "log lines", "CPU", "after", "MiB", "after", "KiB each", "files left", "closed")
+CLIENTS = (
+    "attack",
+    "alone p50",
+    "p99",
+    "attacked p50",
+    "p99",
+    "max",
+    "visits",
+    "refused",
+    "late",
+    "p50",
+    "p99",
+    "max",
+)
+SERVER = (
+    "attack",
+    "connected",
+    "accepted",
+    "refused",
+    "log lines",
+    "CPU",
+    "after",
+    "MiB",
+    "after",
+    "KiB each",
+    "files left",
+    "closed",
+)
 
 
 @frozen(kw_only=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from benchmarks.servers import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 DRIP_SECONDS = 5.0
 """Between two bytes of a connection that sends slowly."""

@@ -48,7 +48,13 @@ class Attack:
 def _slow(name: str, title: str, held: int, scheme: str | None = None) -> Attack:
     attackers = (Attacker(name=name, number=held),)
     return Attack(
-        name=name, title=title, attackers=attackers, settings=TIMES, scheme=scheme, held=held, ends=True
+        name=name,
+        title=title,
+        attackers=attackers,
+        settings=TIMES,
+        scheme=scheme,
+        held=held,
+        ends=True,
     )
 
 

@@ -96,12 +96,22 @@ class Cause(enum.Enum):
 
 
 class Refusal(enum.Enum):
-    """Why a connection was not served."""
+    """Why a connection was not served; the value is the setting."""
 
     FULL = "limits.connections"
     ADDRESS_FULL = "limits.connections_per_address"
     RATE = "limits.rate"
     ADDRESS_RATE = "limits.rate_per_address"
+
+
+class Pause(enum.Enum):
+    """Why a connection was held up until there was room; the value is the setting."""
+
+    LANE_MESSAGES = "limits.lane_messages"
+    LANE_BYTES = "limits.lane_bytes"
+    MESSAGES = "limits.messages"
+    BYTES = "limits.bytes"
+    UNSENT = "limits.unsent_high"
 
 
 @frozen

@@ -17,7 +17,7 @@ from speedo_trio.isolation import own_error
 
 if TYPE_CHECKING:
     from speedo_trio.config import Config
-    from speedo_trio.events import Address, Cause, Event, Observer, Refusal
+    from speedo_trio.events import Address, Cause, Event, Observer, Pause, Refusal
     from speedo_trio.io.border import Border
     from speedo_trio.io.connection import WireConnection
     from speedo_trio.io.guests import Guests
@@ -113,7 +113,7 @@ class House:
     """Connections so far."""
     refused: Counter[Refusal] = field(factory=Counter)
     closed: Counter[Cause] = field(factory=Counter)
-    pauses: Counter[str] = field(factory=Counter)
+    pauses: Counter[Pause] = field(factory=Counter)
     """How often links were held up, by the limit that they had reached."""
     failed: int = 0
     """Messages that raised."""

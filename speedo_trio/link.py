@@ -9,6 +9,7 @@ Next: `speedo_trio.server`, which starts links and drains them.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from speedo_trio.events import (
     ConnectionFailed,
     ConnectionOpened,
     MessageFailed,
+    Pause,
 )
 from speedo_trio.io.connection import WireConnection
 from speedo_trio.io.layer import arrived
@@ -310,7 +312,7 @@ class Link:
         """Wait until no message waits; so many bytes were read that no more may be."""
         if self.lane.messages:
             own = self.held >= self._config.limits.lane_bytes
-            self._house.pauses["limits.lane_bytes" if own else "limits.bytes"] += 1
+            self._house.pauses[Pause.LANE_BYTES if own else Pause.BYTES] += 1
         await self._until(lambda: not self.lane.messages)
         self._executed_mark = self.received
 
@@ -335,7 +337,10 @@ class Link:
         return True
 
     def _choose_subprotocol(self, offered: tuple[str, ...]) -> str | None:
-        choose = getattr(self._house.factory, "choose_subprotocol", None)
+        factory: object = self._house.factory
+        while isinstance(factory, partial):  # it has not the methods of its class
+            factory = factory.func
+        choose = getattr(factory, "choose_subprotocol", None)
         if choose is None:
             return None
         chosen: object = choose(offered)
@@ -432,7 +437,7 @@ class Link:
         while self._put():
             tally = self._house.tally
             shared = tally.waiting >= tally.limit
-            self._house.pauses["limits.messages" if shared else "limits.lane_messages"] += 1
+            self._house.pauses[Pause.MESSAGES if shared else Pause.LANE_MESSAGES] += 1
             await self._until(self._has_room)
 
     def _take(self, messages: Messages) -> bool:
@@ -588,7 +593,7 @@ class Link:
         self.end(Cause.OVERFLOW, drop=True)
 
     def ungated(self) -> None:
-        self._house.pauses["limits.unsent_high"] += 1
+        self._house.pauses[Pause.UNSENT] += 1
         self._house.crew.dispatch(self.lane)
 
     def close_asked(self) -> None:

@@ -117,6 +117,11 @@ class Server:
         """The settings that apply to new connections."""
         return self._house.config
 
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended, by a drain or because `serve` was cancelled."""
+        return self._drained.is_set()
+
     def stats(self) -> ServerStats:
         """A snapshot of what the server is doing. Takes time for each open connection."""
         house, totals = self._house, self._totals()

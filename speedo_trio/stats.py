@@ -9,7 +9,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from speedo_trio.events import Address, Cause, ProxyInfo, Refusal, TLSInfo, WebSocketInfo
+    from speedo_trio.events import Address, Cause, Pause, ProxyInfo, Refusal, TLSInfo, WebSocketInfo
 
 
 @frozen(kw_only=True)
@@ -26,9 +26,9 @@ class ServerStats:
     """The same by the limit that they met; limits met by none are absent."""
     closed: Mapping[Cause, int]
     """Connections that have ended, by the cause; causes of none are absent."""
-    pauses: Mapping[str, int]
+    pauses: Mapping[Pause, int]
     """How often a connection was held up because something that waits had reached its bound, by
-    the setting, such as ``limits.lane_messages``; bounds that held up none are absent."""
+    that limit; limits that held up none are absent."""
     waiting: int
     """Messages that wait in all lanes."""
     executed: int

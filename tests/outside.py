@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,19 @@ VARIABLE = "SPEEDO_OUTSIDE"
 for as long as nobody notices that half of the tests don't run."""
 
 
-def need(*programs: str, modules: tuple[str, ...] = ()) -> None:
-    """Skip the test that calls this, or the module, if the machine lacks a program or a module."""
-    missing = [program for program in programs if shutil.which(program) is None]
+_FOLDERS = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+"""Where programs are: a user's PATH often lacks the folders where distributions put servers."""
+
+
+def find(program: str) -> str | None:
+    """Where a program is; None if the machine lacks it."""
+    return shutil.which(program, path=_FOLDERS)
+
+
+def need(*programs: str, modules: tuple[str, ...] = (), files: tuple[str, ...] = ()) -> None:
+    """Skip the test that calls this, or the module, if the machine lacks one of these."""
+    missing = [program for program in programs if find(program) is None]
+    missing += [file for file in files if not Path(file).exists()]
     missing += [f"the Python package {module}" for module in modules if find_spec(module) is None]
     if not missing:
         return

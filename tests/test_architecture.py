@@ -16,7 +16,7 @@ HOUSE = Path(speedo_trio.__file__).parent
 LAYERS = (
     {"__main__"},
     {"cli", "testing"},
-    {"mqtt", "simplepub", "echo", "sinks"},
+    {"mqtt", "simplepub", "echo", "sinks", "admin"},
     {"server"},
     {"entrance"},
     {"link"},
@@ -29,7 +29,7 @@ LAYERS = (
 """The rooms, from those that nobody may import to those that everybody may. A room imports from
 itself and from lower layers only, so the rooms of one layer don't know one another."""
 
-TENANTS = {"mqtt", "simplepub", "echo", "sinks"}
+TENANTS = {"mqtt", "simplepub", "echo", "sinks", "admin"}
 """Protocols that come with the house. They use what any user could."""
 
 KNOWN_ONLY_BY = {
@@ -44,7 +44,7 @@ KNOWN_ONLY_BY = {
 }
 """Only the server assembles and only the link introduces: others never see these parts."""
 
-SANS_IO = ("protocol", "mqtt.wire", "mqtt.state")
+SANS_IO = ("protocol", "mqtt.wire", "mqtt.state", "admin.request", "admin.parser", "io.upgrade")
 """Rooms that take bytes, events and `now`, and give events, bytes and deadlines."""
 
 OUTSIDE_WORLD = {"asyncio", "logging", "select", "socket", "ssl", "threading", "time", "trio"}

@@ -18,7 +18,7 @@ from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
 
 from speedo_trio.config import Config, Limits, Timeouts, Workers
-from speedo_trio.errors import BindError, ConfigError, ServerClosed
+from speedo_trio.errors import BindError, ConfigError, ProtocolError, ServerClosed
 from speedo_trio.events import (
     Address,
     Cause,
@@ -31,11 +31,13 @@ from speedo_trio.events import (
     DrainStarted,
     Event,
     Listening,
+    Pause,
     Refusal,
 )
 from speedo_trio.protocol.handler import Connection, ProtocolHandler
 from speedo_trio.protocol.message import Message
 from speedo_trio.server import Server, serve
+from speedo_trio.testing import serve_in_memory
 
 if TYPE_CHECKING:
     from tests.conftest import Gate
@@ -658,6 +660,53 @@ async def test_stats_are_a_snapshot() -> None:
             before.accepted = 2  # type: ignore[misc]  # is what is tested
 
 
+async def test_stats_of_a_connection(gate: Gate) -> None:
+    """What it alone is doing, and has done."""
+    async with serving(LOOPBACK, gate=gate) as served:
+        first, other = await served.connect(), await served.connect()
+        await talk(first, b"abc")
+        await talk(other, b"x")
+        await first.send_all(b"Hyz")
+        await gate.arrival()
+        began = trio.current_time()
+        await settled()
+        stats = served.server.connection_stats(1)
+
+        name = first.socket.getsockname()
+        assert (stats.id, stats.peer) == (1, Address("tcp", name[0], name[1]))
+        assert stats.local == served.server.addresses[0]
+        assert (stats.tls, stats.websocket, stats.proxy) == (None, None, None)
+        assert 0 < stats.seconds < trio.current_time() - began + 10
+        assert (stats.received, stats.sent, stats.executed) == (6, 3, 3)
+        assert 2 <= stats.waiting <= 3  # the one that is executed may count
+        assert stats.unsent == 0
+
+
+async def test_stats_of_a_connection_that_does_not_read() -> None:
+    """What waits to be sent."""
+    async with serving() as served:
+        ours, theirs = trio.testing.lockstep_stream_pair()
+        served.nursery.start_soon(served.server.serve_stream, theirs)
+        await ours.send_all(b"abc")
+        await eventually(lambda: served.server.stats().executed == 3)
+        await settled()
+
+        assert served.server.connection_stats(1).unsent == 3
+        assert served.server.connection_stats(1).sent == 0
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, -1])
+async def test_stats_of_a_connection_that_is_not_open(number: int) -> None:
+    """Never or no longer: a LookupError."""
+    async with serving(LOOPBACK) as served:
+        client = await served.connect()
+        await talk(client, b"x")
+        await client.aclose()
+        await eventually(lambda: not served.server.connections)
+        with pytest.raises(LookupError):
+            served.server.connection_stats(number)
+
+
 async def test_connections_are_those_open_now() -> None:
     """With which an application can end or push to them."""
     async with serving(LOOPBACK) as served:
@@ -697,6 +746,23 @@ async def test_observer_that_raises_harms_nobody(caplog: pytest.LogCaptureFixtur
         f"the observer raised on {kind.__name__}" for kind in told
     ]
     assert "a bad observer" in caplog.text
+
+
+async def test_servers_share_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Each that is given no observer has a log of its own: none withholds another's lines."""
+
+    class Broken(ProtocolHandler):
+        def handle(self, data: bytes) -> None:
+            raise ProtocolError("no")
+
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        async with serve_in_memory(Broken) as server:
+            client = server.connect()
+            await client.send_all(b"x")
+            assert await client.receive_some() == b""
+
+    assert [message.endswith("ProtocolError: no") for message in caplog.messages] == [True] * 2
 
 
 async def test_interrupt_in_the_observer_ends_the_program() -> None:
@@ -992,16 +1058,16 @@ async def test_settings_are_validated_before_the_server_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "sent", "setting"),
+    ("limits", "sent", "pause"),
     [
-        (Limits(lane_messages=4), b"H" + b"x" * 20, "limits.lane_messages"),
-        (Limits(messages=4), b"H" + b"x" * 20, "limits.messages"),
-        (Limits(lane_bytes=4), b"H" + b"x" * 20, "limits.lane_bytes"),
-        (Limits(bytes=4), b"H" + b"x" * 20, "limits.bytes"),
+        (Limits(lane_messages=4), b"H" + b"x" * 20, Pause.LANE_MESSAGES),
+        (Limits(messages=4), b"H" + b"x" * 20, Pause.MESSAGES),
+        (Limits(lane_bytes=4), b"H" + b"x" * 20, Pause.LANE_BYTES),
+        (Limits(bytes=4), b"H" + b"x" * 20, Pause.BYTES),
     ],
 )
 async def test_who_is_held_up_is_counted(
-    limits: Limits, sent: bytes, setting: str, gate: Gate
+    limits: Limits, sent: bytes, pause: Pause, gate: Gate
 ) -> None:
     """By the setting whose bound was reached; all is answered in the end."""
     async with serving(LOOPBACK, gate=gate, limits=limits) as served:
@@ -1015,7 +1081,7 @@ async def test_who_is_held_up_is_counted(
                 received += await client.receive_some()
 
         assert received == sent
-        assert set(served.server.stats().pauses) == {setting}
+        assert set(served.server.stats().pauses) == {pause}
 
 
 async def test_who_does_not_read_is_counted() -> None:
@@ -1032,4 +1098,4 @@ async def test_who_does_not_read_is_counted() -> None:
             received += await client.receive_some()
 
         assert received == b"xyz" * 3
-        assert served.server.stats().pauses.get("limits.unsent_high")
+        assert served.server.stats().pauses.get(Pause.UNSENT)

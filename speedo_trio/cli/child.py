@@ -8,6 +8,7 @@ lines of JSON, what the parent is to say for all of them; that it ends tells tha
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,12 +20,14 @@ from speedo_trio.cli.voice import Voice
 from speedo_trio.events import Address, Drained, DrainReport, DrainStarted, Listening, Reconfigured
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterable, MutableMapping
 
     from speedo_trio.events import Event
     from speedo_trio.logs.event_log import EventLog
 
 VARIABLE = "_TRIO_SPEEDO_CHILD"
+
+_logger = logging.getLogger("speedo_trio")
 
 SHOWS = 4
 """How often a child shows life within the time after which it is taken for stuck."""
@@ -167,6 +170,10 @@ class ChildVoice(Voice):
                 pass
             case _:
                 self._log(event)
+
+    def admin(self, urls: Iterable[str]) -> None:
+        for url in urls:
+            _logger.info("admin on %s", url)
 
     def stopped(self, cut: int, dropped: int) -> None:
         self._log.flush()

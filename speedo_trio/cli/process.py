@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import trio
 from attrs import define, field
@@ -151,6 +151,8 @@ class ChildProcess:
                 self._answered.set()
             case Alive():
                 pass
+            case _:
+                assert_never(report)
 
     async def _watch(self, watchdog: float) -> None:
         """End it when it tells nothing for that long: so that it leaves a core, then for good.
@@ -179,8 +181,15 @@ class ChildProcess:
         return self._answer
 
     def drain(self) -> None:
-        """Ask it to drain. One that doesn't serve yet just ends."""
+        """Ask it to drain. One that doesn't serve yet just ends.
+
+        A signal is lost if it comes between fork and exec, so that we say no more tells it, too.
+        """
         self.process.send_signal(signal.SIGTERM)
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it has ended
 
     def stop(self) -> None:
         """Ask it to end at once, after `drain`."""

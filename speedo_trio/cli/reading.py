@@ -12,6 +12,7 @@ from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.protocols import find_protocol
 
 if TYPE_CHECKING:
+    from speedo_trio.cli.admin_plan import AdminPlan
     from speedo_trio.cli.origins import Origins
     from speedo_trio.cli.settings import Settings
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
@@ -42,6 +43,18 @@ class Reading:
             hint = "; --traceback shows more" if cause is not None and not self.traceback else ""
             place = self.origins.place(("protocol",))
             raise Mistake(f"{place}: {mistake}{hint}") from cause
+
+    def admin(self) -> AdminPlan | None:
+        """The admin endpoint that is asked for, if one is.
+
+        Raises:
+            Mistake: it lacks what it needs.
+        """
+        if self.settings.admin is None:
+            return None
+        from speedo_trio.cli.admin_plan import plan_admin  # noqa: PLC0415  # few ask for it
+
+        return plan_admin(self.settings, self.origins)
 
 
 Reread: TypeAlias = Callable[[], Reading]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
     from speedo_trio.server import Server
 
-NEED_RESTART = ("bind", "processes")
+NEED_RESTART = ("bind", "processes", "admin", "admin_token_file")
 """Settings of the command that can't change while it runs; `Server.reconfigure` knows its own."""
 
 _LOG = ("log_format", "log_level")

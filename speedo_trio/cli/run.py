@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from speedo_trio.cli.log import CommandLog
+from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.notify import Notifier
 from speedo_trio.cli.orders import Order, Orders, open_orders
 from speedo_trio.cli.output import complain
@@ -24,6 +25,8 @@ from speedo_trio.logs.event_log import EventLog
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
+    from speedo_trio.cli.admin import AdminEndpoint
+    from speedo_trio.cli.admin_plan import AdminPlan
     from speedo_trio.cli.child import Child
     from speedo_trio.cli.reading import Reread
     from speedo_trio.cli.settings import Settings
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
     from speedo_trio.server import Server
 
-CLEAN, CANNOT_LISTEN, DROPPED = 0, 1, 3
+CLEAN, CANNOT_LISTEN, MISTAKE, DROPPED = 0, 1, 2, 3
 """The exit statuses of ``serve``; a mistake in its arguments is 2, as everywhere."""
 
 SLACK = 1.0
@@ -43,6 +46,7 @@ def run_server(
     factory: ProtocolHandlerFactory,
     reread: Reread,
     child: Child | None = None,
+    admin: AdminPlan | None = None,
 ) -> int:
     """Serve until a signal, or as one process of several; returns the exit status."""
     log = CommandLog.set_up(settings, None if child is None else child.number)
@@ -51,7 +55,16 @@ def run_server(
     notifier = Notifier.from_environment()
     reloader = Reloader(settings, reread, log, voice, notifier)
     _tune_collector()
-    return trio.run(Run(settings, factory, voice, notifier, reloader, child).run)
+    endpoint = _admin_endpoint(admin, child)
+    return trio.run(Run(settings, factory, voice, notifier, reloader, child, endpoint).run)
+
+
+def _admin_endpoint(plan: AdminPlan | None, child: Child | None) -> AdminEndpoint | None:
+    if plan is None:
+        return None
+    from speedo_trio.cli.admin import AdminEndpoint  # noqa: PLC0415  # few ask for it
+
+    return AdminEndpoint(plan, 1 if child is None else child.number)
 
 
 def _tune_collector() -> None:
@@ -78,6 +91,7 @@ class Run:
         notifier: Notifier,
         reloader: Reloader,
         child: Child | None = None,
+        admin: AdminEndpoint | None = None,
     ) -> None:
         self._config = settings.config
         self._binds = settings.bind if child is None else child.binds
@@ -86,6 +100,7 @@ class Run:
         self._notifier = notifier
         self._reloader = reloader
         self._child = child
+        self._admin = admin
         self._server: Server | None = None
         self._starting = trio.CancelScope()
         self._reload_asked = trio.Event()
@@ -110,6 +125,8 @@ class Run:
                 if self._everything.cancelled_caught:
                     status = self._tell_hard_stop()
                 nursery.cancel_scope.cancel()
+        if self._admin is not None:
+            self._admin.close()
         self._notifier.close()
         return status
 
@@ -144,21 +161,29 @@ class Run:
             *self._binds,
             config=self._config,
             observer=self._voice.observe,
+            meter=None if self._admin is None else self._admin.meter,
         )
         async with trio.open_nursery() as nursery:
             try:
                 with self._starting:
+                    if self._admin is not None:
+                        await self._admin.open()
                     self._server = await nursery.start(start)
-            except BindError as error:
+                    if self._admin is not None:
+                        self._voice.admin(await self._admin.start(nursery, self._server))
+            except (BindError, Mistake) as error:
                 complain(str(error))
-                return CANNOT_LISTEN
+                nursery.cancel_scope.cancel()  # what the admin endpoint found too late
+                return CANNOT_LISTEN if isinstance(error, BindError) else MISTAKE
             if self._server is None:
                 return CLEAN  # a signal came before it listened
             self._notifier.ready(self._status())
             nursery.start_soon(self._reload_when_asked, self._server)
             await self._drain_asked.wait()
             self._reloading.cancel()
-            return await self._drain(self._server)
+            status = await self._drain(self._server)
+            nursery.cancel_scope.cancel()  # the admin endpoint has told of it
+            return status
 
     async def _reload_when_asked(self, server: Server) -> None:
         with self._reloading:

@@ -26,7 +26,10 @@ Keys: TypeAlias = tuple[str, ...]
 LogFormat: TypeAlias = Literal["text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
-TEXTS: set[Keys] = {("protocol",), ("bind",), ("log_format",), ("log_level",)}
+TEXTS: set[Keys] = {
+    *(("protocol",), ("bind",), ("admin",), ("admin_token_file",)),
+    *(("log_format",), ("log_level",)),
+}
 """The settings that are texts, whatever they look like."""
 
 DEFAULT_BIND = "tcp://localhost:9292"
@@ -56,6 +59,26 @@ def _binds(settings: object, attribute: Attribute[tuple[str, ...]], value: objec
         parse_bind(bind)
 
 
+def _admin(settings: object, attribute: Attribute[str | None], value: object) -> None:
+    from speedo_trio.io.binds import parse_bind  # noqa: PLC0415  # it imports Trio
+
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise ConfigError(f"admin is {value!r}; allowed is an address to listen on, or none")
+    if parse_bind(value).websocket is not None:
+        raise ConfigError(f"admin is {value!r}; allowed is an address without WebSocket")
+
+
+def _file(settings: object, attribute: Attribute[str | None], value: object) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ConfigError(f"{attribute.name} is {value!r}; allowed is a path, or none")
+
+
+def _or_none(value: str | None) -> str | None:
+    return None if isinstance(value, str) and value.lower() == "none" else value
+
+
 def _processes(settings: object, attribute: Attribute[int], value: object) -> None:
     if type(value) is not int or not 1 <= value <= _MOST_PROCESSES:
         allowed = f"a whole number from 1 to {_MOST_PROCESSES}"
@@ -83,6 +106,15 @@ class Settings:
     )
     """Where to listen: tcp://host:port, tcp://:port for every address, port 0 for a free one,
     unix:/path?mode=660. Give it again for more addresses."""
+    admin: Annotated[str | None, Parameter(group=_SERVING, metavar="URL")] = field(
+        default=None, converter=_or_none, validator=_admin, kw_only=True
+    )
+    """Where to show what the server does, over HTTP: a page, JSON, health and metrics. Like a bind,
+    such as tcp://localhost:9293."""
+    admin_token_file: Annotated[str | None, Parameter(group=_SERVING, metavar="FILE")] = field(
+        default=None, converter=_or_none, validator=_file, kw_only=True
+    )
+    """A file with the token that clients of "admin" must send; needed where others can reach it."""
     processes: Annotated[int, Parameter(group=_SERVING)] = field(
         default=1, validator=_processes, kw_only=True
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -36,7 +35,6 @@ class SharedSockets:
         Raises:
             BindError: one of them cannot be listened on; then none is open.
         """
-        keep_standard_streams()
         opened = cls()
         try:
             for bind in map(parse_bind, binds):
@@ -69,13 +67,3 @@ class SharedSockets:
         for file in self._files:
             remove_file(file)
         self._files.clear()
-
-
-def keep_standard_streams() -> None:
-    """Open the null device where a standard stream is closed, as with ``>&-``.
-
-    Otherwise a socket would get its descriptor, and a child would print to it.
-    """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)

@@ -14,7 +14,7 @@ What can go wrong, and what becomes of it:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import trio
 
@@ -103,6 +103,8 @@ class Supervisor:
                     self._end()
                 case Order.STOP:
                     self._stop()
+                case _:
+                    assert_never(order)
 
     async def _serve(self) -> None:
         async with trio.open_nursery() as nursery:

@@ -15,6 +15,8 @@ from speedo_trio.events import Drained, DrainStarted, Listening, Reconfigured, c
 from speedo_trio.logs.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from speedo_trio.cli.settings import Settings
     from speedo_trio.events import Event
     from speedo_trio.logs.event_log import EventLog
@@ -28,6 +30,10 @@ class Voice(ABC):
     @abstractmethod
     def observe(self, event: Event) -> None:
         """The observer of the server. `Reconfigured` is for `reloaded` to tell."""
+
+    @abstractmethod
+    def admin(self, urls: Iterable[str]) -> None:
+        """The server's admin endpoint answers there."""
 
     @abstractmethod
     def stopped(self, cut: int, dropped: int) -> None:
@@ -82,6 +88,10 @@ class OwnVoice(Voice):
     def draining(self, what: str, grace: float) -> None:
         """A drain of `what` has begun."""
         self.tell(f"draining {what}, up to {round(grace, 2):g} s; again to stop at once")
+
+    def admin(self, urls: Iterable[str]) -> None:
+        for url in urls:
+            self.tell(f"admin on {url}")
 
     def stopped(self, cut: int, dropped: int) -> None:
         self._log.flush()

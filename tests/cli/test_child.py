@@ -92,8 +92,12 @@ def family() -> tuple[Child, socket.socket]:
     return Child(1, (), None, theirs), ours
 
 
-async def test_an_orphan(family: tuple[Child, socket.socket]) -> None:
-    """The end of the socket tells it, whatever came before; and telling has no effect then."""
+@pytest.mark.parametrize("told", [[], [Alive()]])
+async def test_an_orphan(family: tuple[Child, socket.socket], told: list[Report]) -> None:
+    """The end of the socket tells it, whatever came before; and telling has no effect then.
+
+    When something is unread, the end is a reset.
+    """
     child, parent = family
     with child._parent, trio.fail_after(10):
         async with trio.open_nursery() as nursery:
@@ -101,7 +105,8 @@ async def test_an_orphan(family: tuple[Child, socket.socket]) -> None:
             parent.sendall(b"x")
             await trio.testing.wait_all_tasks_blocked()
             assert nursery.child_tasks
-            child.tell(Alive())  # unread, so that the end is a reset
+            for report in told:
+                child.tell(report)
             parent.close()
         child.tell(Alive())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import trio
 import trio.testing
@@ -44,6 +46,25 @@ async def test_at_the_beginning_it_ends_all(
         "trio-speedo: process 1 could not be started: "
         "[Errno 11] Resource temporarily unavailable before it served\n"
     )
+
+
+async def test_one_that_starts_when_all_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked to drain at once, and nobody counts it as lost."""
+    ending = trio.Event()
+    ours, theirs = socket.socketpair()
+
+    async def start(*_: object) -> ChildProcess:
+        process = await trio.lowlevel.open_process(["sleep", "60"])
+        ending.set()
+        return ChildProcess(1, process, None, trio.socket.from_stdlib_socket(ours))
+
+    monkeypatch.setattr(ChildProcess, "start", start)
+    last = keeper([], ending)
+    with theirs, trio.fail_after(10):
+        await last.keep()
+
+    assert last.child is None
+    assert last._toll.clean
 
 
 async def test_later_it_is_tried_again(

@@ -86,6 +86,21 @@ async def test_a_line_without_end_is_forgotten(child: Pair) -> None:
     assert process.listening == LISTENING
 
 
+async def test_one_that_never_read_what_it_was_told(child: Pair) -> None:
+    """Then its end is a reset, and is an end all the same."""
+    process, told = child
+    told.sendall(encode(LISTENING))
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(process.run)
+            await process.told.wait()
+            await process._socket.send(b"x")
+            told.close()
+            process.process.kill()
+
+    assert process.listening == LISTENING
+
+
 async def test_a_cancel_kills_it(child: Pair) -> None:
     """Nobody is left behind."""
     process, _ = child
@@ -105,6 +120,36 @@ async def test_what_keeps_the_socket_holds_nobody_up(
     await process.run()
 
     assert process.end == "was ended by SIGKILL"
+
+
+async def test_a_drain_is_asked_for_twice(child: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a signal, which can be lost at the very beginning, and by the end of the socket.
+
+    What the child tells then is still heard; and one that has ended is asked in vain.
+    """
+    process, told = child
+    sent: list[int] = []
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(process.run)
+            with monkeypatch.context() as deaf:
+                deaf.setattr(process.process, "send_signal", sent.append)
+                process.drain()
+            assert told.recv(1) == b""
+            told.sendall(encode(LISTENING))
+            await process.told.wait()
+            process.process.kill()
+        process.drain()
+
+    assert sent == [signal.SIGTERM]
+    assert process.listening == LISTENING
+
+
+async def test_one_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left open."""
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    with pytest.raises(FileNotFoundError):
+        await ChildProcess.start(1, (), [])
 
 
 async def test_a_reload_and_its_answer(child: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

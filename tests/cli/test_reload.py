@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+import trustme
 
 from speedo_trio.cli.log import CommandLog
 from speedo_trio.cli.mistakes import Mistake
@@ -103,6 +105,8 @@ def test_a_mistake_changes_nothing(start: Start, file: Path, text: str, why: str
         assert ask(second, b"x\n") == b"x\n"
     file.write_text("[limits]\nconnections = 7\n")
     assert reload(process) == "INFO speedo_trio: reconfigured: limits.connections"
+    process.send(signal.SIGTERM)
+    assert process.end()[0] == 0
 
 
 def test_what_needs_a_restart_is_named_each_time(start: Start, file: Path) -> None:
@@ -152,6 +156,44 @@ def test_the_log_changes_too(start: Start, file: Path) -> None:
     assert process.popen.stderr is not None
 
     assert '"event": "Reconfigured"' in process.popen.stderr.readline()
+
+
+def issue(authority: trustme.CA, name: str) -> None:
+    """A new certificate in cert.pem, with its key."""
+    issued = authority.issue_cert("localhost", common_name=name)
+    issued.private_key_and_cert_chain_pem.write_to_path("cert.pem")
+
+
+def common_name(context: ssl.SSLContext, port: int) -> str:
+    """Whom the server's certificate is for, as a new connection sees it."""
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        subject: Any = (secured.getpeercert() or {})["subject"]
+        return str(dict(pair for (pair,) in subject)["commonName"])
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_renewed_certificates_are_taken(start: Start, processes: str) -> None:
+    """Nothing else need have changed; one that is broken changes nothing."""
+    authority, context = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(context)
+    issue(authority, "old")
+    bind = "tls://127.0.0.1:0?cert=cert.pem"
+    process = start("serve", "--bind", bind, "--processes", processes)
+    found = re.fullmatch(r"serving echo on tls://127.0.0.1:(\d+)", process.line())
+    assert found
+    port = int(found[1])
+    assert common_name(context, port) == "old"
+    issue(authority, "new")
+    assert reload(process) == "INFO speedo_trio: reconfigured: certificates"
+    assert {common_name(context, port) for _ in range(20)} == {"new"}
+    Path("cert.pem").write_text("nonsense")
+    assert reload(process).startswith("ERROR speedo_trio: not reloaded: ")
+    assert {common_name(context, port) for _ in range(20)} == {"new"}
+    process.send(signal.SIGTERM)
+    assert process.end()[0] == 0
 
 
 def test_the_manager_is_told(start: Start, file: Path, tmp_path: Path) -> None:

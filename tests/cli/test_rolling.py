@@ -88,6 +88,20 @@ async def test_a_mistake_in_the_settings_is_found_before() -> None:
     assert not child.asked
 
 
+async def test_one_that_ends_meanwhile(caplog: pytest.LogCaptureFixture) -> None:
+    """It has no answer, and its successor reads the new settings anyway."""
+
+    class Ending(Keeping):
+        async def reload(self) -> Report | None:
+            self.child = None
+            return None
+
+    _, events = await roll(Ending(1), Keeping(2, Reconfigured(changed=("a",))))
+
+    assert events == [Reconfigured(changed=("a",))]
+    assert caplog.messages == []
+
+
 async def test_one_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
     """It is passed over, and that is logged."""
     other = Keeping(2, Reconfigured(changed=("a",)))

@@ -347,9 +347,11 @@ def test_a_port_in_use(start: Start) -> None:
 
 def test_a_signal_while_it_begins(start: Start) -> None:
     """There is nothing to drain, and nothing to tell."""
-    Path("asked.py").write_text("import time\ntime.sleep(60)\n")
+    Path("asked.py").write_text(
+        "import time\nfrom pathlib import Path\nPath('begun').touch()\ntime.sleep(60)\n"
+    )
     process = start(*SERVE)
-    wait_until(lambda: children(process.popen.pid) != [])
+    wait_until(Path("begun").exists)
     process.send(signal.SIGTERM)
 
     assert process.end() == (0, "", "")
@@ -399,7 +401,7 @@ def test_what_a_protocol_prints_is_on_stdout(start: Start, connect: Connect) -> 
 
 
 def test_without_stdout_it_serves(start: Start, tmp_path: Path) -> None:
-    """No socket gets the free descriptor, where it would be printed to."""
+    """What is printed goes nowhere, and into no socket."""
     place = tmp_path / "here"
     words = ("--bind", f"unix:{place}", "--processes", "2")
     process = start("serve", "asked:Asked", *words, preexec_fn=lambda: os.close(1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +11,10 @@ import pytest
 
 from speedo_trio.cli.app import run
 from speedo_trio.config import Limits, Timeouts
+from tests.outside import need
 
 UNITS = Path(__file__).parents[2] / "examples" / "systemd"
 PROGRAM = "/opt/speedo/bin/trio-speedo"
-ANALYZE = shutil.which("systemd-analyze")
-
-needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="there is no systemd-analyze")
 
 
 def service() -> dict[str, str]:
@@ -28,8 +25,8 @@ def service() -> dict[str, str]:
 
 def analyze(*words: str) -> subprocess.CompletedProcess[str]:
     """Run systemd-analyze."""
-    assert ANALYZE is not None
-    return subprocess.run([ANALYZE, *words], capture_output=True, text=True, check=False)
+    need("systemd-analyze")
+    return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -45,7 +42,6 @@ def units(tmp_path: Path) -> list[str]:
     return sorted(str(path) for path in tmp_path.iterdir())
 
 
-@needs_systemd
 def test_systemd_understands_them(units: list[str]) -> None:
     """Without a warning."""
     verified = analyze("verify", *units)
@@ -53,7 +49,6 @@ def test_systemd_understands_them(units: list[str]) -> None:
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
 
 
-@needs_systemd
 def test_the_service_has_few_rights(units: list[str]) -> None:
     """systemd's own score, from 0 to 10, is below 1."""
     scored = analyze("security", "--offline=yes", "--threshold=10", units[0])

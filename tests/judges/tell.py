@@ -1,0 +1,37 @@
+"""A protocol that answers each line with what the server knows of who sent it, as JSON."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+from attrs import asdict
+
+from speedo_trio import Connection, LineProtocol, Message
+
+
+class _Known(Message):
+    """Asks what is known of a connection."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def execute(self) -> bytes:
+        connection = self.connection
+        known = {
+            "tls": connection.tls and asdict(connection.tls),
+            "proxy": connection.proxy and asdict(connection.proxy),
+            "websocket": connection.websocket and asdict(connection.websocket),
+            "peer": str(connection.peer),
+            "local": str(connection.local),
+        }
+        return json.dumps(known, default=partial(bytes.decode, encoding="latin-1")).encode()
+
+
+class Tell(LineProtocol):
+    """Tells who the peer is."""
+
+    def frame(self, line: bytes) -> Message:
+        return _Known(self.connection)

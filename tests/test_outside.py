@@ -1,0 +1,30 @@
+"""What is done with tests that lack something."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.outside import VARIABLE, need
+
+
+def test_nothing_is_done_when_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs and modules."""
+    monkeypatch.setenv(VARIABLE, "required")
+
+    need("sh", modules=("pytest",))
+
+
+def test_what_lacks_something_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason tells what."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+    with pytest.raises(pytest.skip.Exception, match="no-such-program, the Python package nothing"):
+        need("sh", "no-such-program", modules=("nothing",))
+
+
+def test_it_fails_where_all_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CI sets the variable."""
+    monkeypatch.setenv(VARIABLE, "required")
+
+    with pytest.raises(pytest.fail.Exception, match="no-such-program"):
+        need("no-such-program")
