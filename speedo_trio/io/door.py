@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from speedo_trio.errors import BindError, ConfigError, HandshakeError
 from speedo_trio.events import ProxyInfo, TLSInfo, WebSocketInfo
 from speedo_trio.io.proxy import receive_header
-from speedo_trio.io.tls import accept_tls, server_context
+from speedo_trio.io.tls import Turns, accept_tls, server_context
 from speedo_trio.io.websocket import accept_websocket, require_wsproto
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Door:
     bind: Bind
     context: ssl.SSLContext | None = field(default=None, init=False)
     """The certificates in use."""
+    _turns: Turns = field(factory=Turns, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.bind.websocket is not None:
@@ -108,7 +109,7 @@ class Door:
         """
         tls = websocket = None
         if self.context is not None:
-            secured = await accept_tls(wire, self.context)
+            secured = await accept_tls(wire, self.context, self._turns)
             wire, tls = secured, secured.info
         if self.bind.websocket is not None:
             framed = await accept_websocket(wire, path=self.bind.websocket or None, choose=choose)

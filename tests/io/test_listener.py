@@ -456,9 +456,8 @@ async def test_accept_rest_queues_nobody_new(door: Door) -> None:
     listener, listening = door.open()
     await listener.accept_rest(door.acceptor())
     door.knock(listening)
-    with pytest.raises(TimeoutError), socket.socket() as late:
-        late.settimeout(0.1)
-        late.connect(listening.getsockname())
+    with pytest.raises(TimeoutError):
+        socket.create_connection(listening.getsockname(), timeout=0.1)
 
 
 async def test_accept_rest_ends_when_there_is_no_room(door: Door) -> None:
