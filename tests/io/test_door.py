@@ -61,7 +61,7 @@ class Layers:
         self.contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         return self.contexts[-1]
 
-    async def accept_tls(self, below: object, context: object) -> Wrapped:
+    async def accept_tls(self, below: object, context: object, turns: object) -> Wrapped:
         self.order.append("tls")
         return Wrapped(below, TLS, context=context)
 
@@ -301,7 +301,7 @@ async def test_handshake_that_fails_ends_it(
 ) -> None:
     """The next layer is not tried."""
 
-    async def fail(below: object, context: object) -> None:
+    async def fail(below: object, context: object, turns: object) -> None:
         raise HandshakeError("TLS handshake: no shared cipher")
 
     monkeypatch.setattr(room, "accept_tls", fail)
