@@ -142,6 +142,4 @@ class _AdminHandler(ProtocolHandler):
 
     def failed(self, message: Message, error: BaseException) -> bytes | None:
         """Answer for a mistake of ours; it is reported all the same."""
-        if isinstance(message, _Answer):
-            return message.encode(error_response(500))
-        return None
+        return message.encode(error_response(500)) if isinstance(message, _Answer) else None

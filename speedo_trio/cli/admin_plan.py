@@ -47,19 +47,22 @@ class AdminPlan:
             )
 
 
-def plan_admin(settings: Settings, origins: Origins) -> AdminPlan | None:
-    """The admin endpoint that the settings ask for, if they do.
+def plan_admin(bind: str, settings: Settings, origins: Origins) -> AdminPlan:
+    """The admin endpoint that is asked for.
+
+    Args:
+        bind: ``settings.admin``, which is not None.
+        settings: what else there is to know.
+        origins: where the settings came from, for what is wrong with them.
 
     Raises:
         Mistake: it lacks a token or h11, the token's file can't be used, or there is no room for
             as many as there are processes.
     """
-    if settings.admin is None:
-        return None
     place = origins.place(("admin",))
     if find_spec("h11") is None:
         raise Mistake(f"{place}: it needs h11: pip install 'speedo_trio[admin]'")
-    plan = AdminPlan(settings.admin, _token(settings.admin_token_file, origins), place)
+    plan = AdminPlan(bind, _token(settings.admin_token_file, origins), place)
     source = parse_bind(plan.bind).source
     if isinstance(source, TCPSource) and not is_loopback(source.host):
         plan.require_token()

@@ -50,11 +50,12 @@ class Reading:
         Raises:
             Mistake: it lacks what it needs.
         """
-        if self.settings.admin is None:
+        bind = self.settings.admin
+        if bind is None:
             return None
         from speedo_trio.cli.admin_plan import plan_admin  # noqa: PLC0415  # few ask for it
 
-        return plan_admin(self.settings, self.origins)
+        return plan_admin(bind, self.settings, self.origins)
 
 
 Reread: TypeAlias = Callable[[], Reading]

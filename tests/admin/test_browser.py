@@ -262,7 +262,7 @@ async def test_throughput(scene: Scene) -> None:
     peak = (await page.text("#peak-messages")).removeprefix("peak ")
 
     assert float(peak.replace(",", "")) > 5
-    assert await page.run("return document.querySelectorAll('#spark-messages path').length") == 3
+    assert await page.run("return document.querySelectorAll('#spark-messages path').length") > 2
 
 
 async def test_details_of_one_connection(scene: Scene) -> None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from speedo_trio.cli.admin import admin_url
-from speedo_trio.events import Address
+from speedo_trio.cli.admin import _observe, admin_url
+from speedo_trio.events import Address, ConnectionOpened, MessageFailed
 from tests.cli.test_reload import logged
 
 if TYPE_CHECKING:
@@ -136,6 +136,21 @@ def test_its_clients_are_not_logged(start: Start) -> None:
     process.send(signal.SIGTERM)
 
     assert process.end()[2] == ""
+
+
+def test_our_own_mistakes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """At the level that mistakes have; all else is for those who debug."""
+    peer = Address("tcp", host="192.0.2.7", port=40_000)
+    error = RuntimeError("a bug")
+    with caplog.at_level("DEBUG"):
+        _observe(MessageFailed(connection=1, peer=peer, message="the request", error=error))
+        _observe(ConnectionOpened(connection=2, peer=peer, local=peer))
+
+    assert [(record.levelname, record.name) for record in caplog.records] == [
+        ("WARNING", "speedo_trio.admin"),
+        ("DEBUG", "speedo_trio.admin"),
+    ]
+    assert "a bug" in caplog.messages[0]
 
 
 def test_a_port_in_use(start: Start) -> None:
