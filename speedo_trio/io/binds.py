@@ -37,7 +37,7 @@ Next: `speedo_trio.io.sockets`, which opens them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 from urllib.parse import parse_qsl, quote
 
 from attrs import evolve, frozen
@@ -167,6 +167,8 @@ class Bind:
                 scheme = "fd"
             case SystemdSource():
                 scheme = "systemd"
+            case _:
+                assert_never(self.source)
         return scheme + proxy + "".join(f"+{layer}" for layer in sorted(layers))
 
     @property
@@ -181,6 +183,8 @@ class Bind:
                 return f"//{number}"
             case SystemdSource(name):
                 return name
+            case _:
+                assert_never(self.source)
 
     def _options(self) -> Iterator[str]:
         match self.source:

@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import trio
 
@@ -47,6 +47,8 @@ async def open_sockets(bind: Bind, backlog: int) -> list[socket.socket]:
                 return [_take_over(source.number)]
             case SystemdSource():
                 return _take_over_all(passed_descriptors(source.name))
+            case _:
+                assert_never(source)
     except (OSError, ValueError) as error:  # the latter: names that no encoding can express
         if isinstance(error, BindError) and str(bind) in str(error):
             raise
