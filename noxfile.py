@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import chain
 from pathlib import Path
 
 import nox
@@ -47,7 +48,10 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def minimums(session: nox.Session) -> None:
     """Test with the oldest Python and dependencies that are allowed."""
-    floors = [requirement.replace(">=", "==") for requirement in PROJECT["project"]["dependencies"]]
+    project = PROJECT["project"]
+    extras = (project["optional-dependencies"][name] for name in ("admin", "metrics"))
+    required = [*project["dependencies"], *chain.from_iterable(extras)]
+    floors = [requirement.replace(">=", "==") for requirement in required]
     session.install(".[test]", *floors)
     session.run("pytest", *session.posargs)
 

@@ -34,7 +34,6 @@ from speedo_trio.events import Listening as Listening
 from speedo_trio.events import MessageFailed as MessageFailed
 from speedo_trio.events import Observer as Observer
 from speedo_trio.events import Pause as Pause
-from speedo_trio.events import Pause as Pause
 from speedo_trio.events import ProxyInfo as ProxyInfo
 from speedo_trio.events import Reconfigured as Reconfigured
 from speedo_trio.events import Refusal as Refusal
@@ -117,7 +116,6 @@ __all__ = [
     "MeterSnapshot",
     "NetstringFramer",
     "Observer",
-    "Pause",
     "Pause",
     "ProtocolError",
     "ProtocolHandler",

@@ -9,6 +9,7 @@ Next: `speedo_trio.server`, which starts links and drains them.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -336,7 +337,10 @@ class Link:
         return True
 
     def _choose_subprotocol(self, offered: tuple[str, ...]) -> str | None:
-        choose = getattr(self._house.factory, "choose_subprotocol", None)
+        factory: object = self._house.factory
+        while isinstance(factory, partial):  # it has not the methods of its class
+            factory = factory.func
+        choose = getattr(factory, "choose_subprotocol", None)
         if choose is None:
             return None
         chosen: object = choose(offered)

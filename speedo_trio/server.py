@@ -61,6 +61,10 @@ too. Their request is a round trip away, unless they have nothing to say."""
 _FRESH_LOOK = 0.01
 """Seconds between two looks at them."""
 
+_DRAINED_AT_ONCE = 16
+"""Links that are told to finish before other tasks run. Each then handles what the kernel has
+received for it, and thousands at once would go on long after the grace is over."""
+
 
 class Server:
     """A running server; `serve` makes it and gives it to `trio.Nursery.start`.
@@ -304,10 +308,9 @@ class Server:
         began, before = trio.current_time(), self._totals().executed
         grace = max(0.0, self._grace.deadline - began)
         house.observe(DrainStarted(connections=len(house.links), grace=grace))
-        self._stop_accepting()
-        connections = len(house.links)
-        ended = evolve(house.ended)
+        ended, gone = evolve(house.ended), house.connections - len(house.links)
         with self._grace:
+            await self._stop_accepting(began + grace / 2)
             await self._drain_links()
             await self._all_gone()
         if house.links:
@@ -321,7 +324,7 @@ class Server:
             began,
             executed=before,
             ended=ended,
-            connections=connections,
+            connections=house.connections - gone,
             abandoned=house.crew.busy_threads,
         )
 
@@ -346,9 +349,11 @@ class Server:
         Half of the grace at most: they finish in what is left.
         """
         links, began = self._house.links, trio.current_time()
-        for link in tuple(links.values()):
+        for number, link in enumerate(tuple(links.values()), 1):
             if not link.fresh:
                 link.drain()
+            if number % _DRAINED_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()  # which is where the grace may be over
         while fresh := [link for link in links.values() if not link.draining]:
             patience = min(_FRESH_SECONDS, (self._grace.deadline - began) / 2)
             over = trio.current_time() >= began + patience
@@ -357,15 +362,21 @@ class Server:
                     link.drain()
             await trio.sleep(_FRESH_LOOK)
 
-    def _stop_accepting(self) -> None:
-        """Close; what the kernel has queued is taken first, if closing would reset it."""
+    async def _stop_accepting(self, deadline: float) -> None:
+        """Close; what the kernel has queued is taken first, if closing would reset it.
+
+        That ends at the deadline: a flood may have filled the queue.
+        """
         self._entrance.paused = False
-        for listener in self._listeners:
-            if not listener.outlives:
-                listener.hush()
-                listener.accept(self._entrance, 2 * self._house.config.limits.backlog)
-            listener.close()
-        self._entrance.close()
+        try:
+            with trio.move_on_at(deadline):
+                for listener in self._listeners:
+                    if not listener.outlives:
+                        await listener.accept_rest(self._entrance)
+        finally:
+            for listener in self._listeners:
+                listener.close()
+            self._entrance.close()
 
     async def _all_gone(self) -> None:
         while self._house.links:

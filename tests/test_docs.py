@@ -19,7 +19,7 @@ import pytest
 import trio
 
 import speedo_trio
-from speedo_trio import Config, ConfigError, Server, serve, testing
+from speedo_trio import Config, ConfigError, Server, admin, serve, testing
 from speedo_trio.cli import app
 from speedo_trio.cli.protocols import PLUGINS, load
 
@@ -148,9 +148,11 @@ def test_the_first_program_is_the_first_example(page: Path) -> None:
 
 
 def run_command(words: list[str]) -> int:
-    """The exit status of `trio-speedo` with these words; `serve` only checks them."""
+    """The exit status of `trio-speedo` with these words; `serve` and `bench` only check them."""
     end = words.index(">") if ">" in words else len(words)
-    return app.run(["check" if word == "serve" else word for word in words[:end]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("speedo_trio.cli.bench.run.run_bench", lambda plan: 0)
+        return app.run(["check" if word == "serve" else word for word in words[:end]])
 
 
 @every_page_with("toml")
@@ -244,7 +246,7 @@ def test_the_reference_has_every_public_name_once() -> None:
     documented = _DOCUMENTED.findall(TEXTS[DOCS / "reference.md"])
     public = [
         f"{module.__name__}.{name}"
-        for module in (speedo_trio, testing)
+        for module in (speedo_trio, admin, testing)
         for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     ]

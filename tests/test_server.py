@@ -660,6 +660,53 @@ async def test_stats_are_a_snapshot() -> None:
             before.accepted = 2  # type: ignore[misc]  # is what is tested
 
 
+async def test_stats_of_a_connection(gate: Gate) -> None:
+    """What it alone is doing, and has done."""
+    async with serving(LOOPBACK, gate=gate) as served:
+        first, other = await served.connect(), await served.connect()
+        await talk(first, b"abc")
+        await talk(other, b"x")
+        await first.send_all(b"Hyz")
+        await gate.arrival()
+        began = trio.current_time()
+        await settled()
+        stats = served.server.connection_stats(1)
+
+        name = first.socket.getsockname()
+        assert (stats.id, stats.peer) == (1, Address("tcp", name[0], name[1]))
+        assert stats.local == served.server.addresses[0]
+        assert (stats.tls, stats.websocket, stats.proxy) == (None, None, None)
+        assert 0 < stats.seconds < trio.current_time() - began + 10
+        assert (stats.received, stats.sent, stats.executed) == (6, 3, 3)
+        assert 2 <= stats.waiting <= 3  # the one that is executed may count
+        assert stats.unsent == 0
+
+
+async def test_stats_of_a_connection_that_does_not_read() -> None:
+    """What waits to be sent."""
+    async with serving() as served:
+        ours, theirs = trio.testing.lockstep_stream_pair()
+        served.nursery.start_soon(served.server.serve_stream, theirs)
+        await ours.send_all(b"abc")
+        await eventually(lambda: served.server.stats().executed == 3)
+        await settled()
+
+        assert served.server.connection_stats(1).unsent == 3
+        assert served.server.connection_stats(1).sent == 0
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, -1])
+async def test_stats_of_a_connection_that_is_not_open(number: int) -> None:
+    """Never or no longer: a LookupError."""
+    async with serving(LOOPBACK) as served:
+        client = await served.connect()
+        await talk(client, b"x")
+        await client.aclose()
+        await eventually(lambda: not served.server.connections)
+        with pytest.raises(LookupError):
+            served.server.connection_stats(number)
+
+
 async def test_connections_are_those_open_now() -> None:
     """With which an application can end or push to them."""
     async with serving(LOOPBACK) as served:

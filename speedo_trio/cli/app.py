@@ -51,6 +51,11 @@ _CHECK_HELP = """Check what serve would be given, and print it as a file for --c
 Takes the arguments of serve. Each line tells in a comment where its value came from: flag,
 variable, file or default. Nothing listens."""
 
+_BENCH_HELP = """Put load on a running server, and measure how it replies.
+
+URL is tcp://host:port, tls://host:port, unix:/path, ws://host:port/path or wss://host:port/path.
+Unless --send is given, the server must echo lines."""
+
 _GENERAL = Group("General", sort_key=0)
 
 _Settings = Annotated[Settings | None, Parameter(name="*")]  # None: nothing was set
@@ -141,6 +146,12 @@ def make_app(origins: Origins) -> App:
     )
     app.command(check, help=_CHECK_HELP, usage=f"trio-speedo check {usage}", sort_key=2)
     app.command(protocols, sort_key=3)
+    app.command(
+        "speedo_trio.cli.bench.command:app",  # imported when it is asked for
+        name="bench",
+        help=_BENCH_HELP,
+        sort_key=4,
+    )
     return app
 
 

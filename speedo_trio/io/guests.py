@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from speedo_trio.events import Address
 
 _BUCKETS = 65_536
-"""Addresses whose rate is remembered: ten megabytes."""
+"""Addresses whose rate is remembered: thirteen megabytes."""
 
 Origin: TypeAlias = str | bytes
 

@@ -348,6 +348,21 @@ def arrived(wire: Wire, size: int) -> Iterator[bytes]:
         yield data
 
 
+async def more(wire: Wire, where: str) -> bytes:
+    """Wait for the next bytes, of a handshake as a rule.
+
+    Raises:
+        ConnectionLost: the wire broke or ended; `where` it did, the text tells.
+    """
+    raw: bytes | None = None
+    while raw is None:
+        await wire.readable()
+        raw = wire.read(STEP_BYTES)
+    if not raw:
+        raise ConnectionLost(f"the peer ended its stream inside {where}")
+    return raw
+
+
 async def part(wire: Wire, words: bytes, seconds: float = _FAREWELL_SECONDS) -> None:
     """Send the last words to a peer that is refused, and read on until it has heard them.
 

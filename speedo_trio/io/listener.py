@@ -28,6 +28,10 @@ listeners take the same: short enough that nobody notices, long enough not to bu
 _BURST = 64
 """Connections accepted before other tasks run: a storm of them must not delay those connected."""
 
+_SERVED = 8
+"""Of these, those that may be to be served. Their making, their tasks and their handlers take ten
+times as long as an accept and a close, which is all that one refused costs."""
+
 _LACKING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 """The system has no room now; the peer stays in the kernel's queue until there is."""
 
@@ -66,6 +70,7 @@ class Listener:
         self._scope = trio.CancelScope()
         self._file = None if outlives else socket_file(listening)
         self._tcp = listening.family != socket.AF_UNIX
+        self._emptied = False  # nobody was left in the kernel's queue at the last look
         self.door: Door | None = door
         self.outlives: bool = outlives
         """Whether others go on accepting here when this is closed: what the kernel has queued
@@ -82,7 +87,7 @@ class Listener:
                 await trio.lowlevel.wait_readable(self._socket)
                 if self._socket.fileno() < 0:  # closed in the very tick of the wake-up
                     return
-                lacking = self.accept(acceptor, _BURST)
+                lacking = self.accept(acceptor, _SERVED)
                 if lacking is not None:
                     acceptor.observe(
                         AcceptFailed(address=self.address, error=lacking, retry_in=BACK_OFF)
@@ -90,17 +95,21 @@ class Listener:
                     await trio.sleep(BACK_OFF)
 
     def accept(self, acceptor: Acceptor, most: int) -> OSError | None:
-        """Accept what the kernel has queued, `most` connections at most, as far as it may be.
+        """Accept what the kernel has queued, as far as it may be.
+
+        At most `most` connections to be served, and at most 64 in all, those refused included.
 
         Returns:
             What the system lacks, if accepting ended with that.
         """
-        for _ in range(most):
-            if not acceptor.open():
+        self._emptied = False
+        for _ in range(_BURST):
+            if not (most and acceptor.open()):
                 return None
             try:
                 connected, name = self._socket.accept()
             except BlockingIOError:
+                self._emptied = True
                 return None
             except OSError as error:
                 if error.errno in _LACKING:
@@ -108,8 +117,18 @@ class Listener:
                 if error.errno in _CLOSED:
                     raise
                 continue
-            self._take(acceptor, connected, name)
+            most -= self._take(acceptor, connected, name)
         return None
+
+    async def accept_rest(self, acceptor: Acceptor) -> None:
+        """Accept all that the kernel has queued, as far as they may be; it queues nobody new.
+
+        It takes its time, so that it can be cancelled, and ends early when the system lacks
+        something.
+        """
+        self.hush()
+        while self.accept(acceptor, _SERVED) is None and acceptor.open() and not self._emptied:
+            await trio.lowlevel.checkpoint()
 
     def hush(self) -> None:
         """Have the kernel queue nobody new; those queued can still be accepted.
@@ -128,10 +147,11 @@ class Listener:
             if self._file is not None:
                 remove_file(self._file)
 
-    def _take(self, acceptor: Acceptor, connected: socket.socket, name: object) -> None:
+    def _take(self, acceptor: Acceptor, connected: socket.socket, name: object) -> bool:
+        """Have it served, or close it; whether it is served."""
         if not acceptor.admit(address_of(name), self.door):
             connected.close()
-            return
+            return False
         connected.setblocking(False)
         if self._tcp:
             try:
@@ -139,6 +159,7 @@ class Listener:
             except OSError:  # reset already; the link will see it
                 pass
         acceptor.accepted(SocketWire(connected, name, self.address), self)
+        return True
 
 
 def _address(listening: socket.socket, door: Door | None) -> Address:

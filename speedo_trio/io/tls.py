@@ -13,7 +13,7 @@ from attrs import frozen
 
 from speedo_trio.errors import ConfigError, ConnectionLost, HandshakeError
 from speedo_trio.events import TLSInfo
-from speedo_trio.io.layer import Layer, part
+from speedo_trio.io.layer import Layer, more, part
 
 if TYPE_CHECKING:
     from speedo_trio.io.wire import Data, Wire
@@ -142,7 +142,7 @@ class TLSWire(Layer):
                 break
             except ssl.SSLWantReadError:
                 await self._say(self._outgoing.read())
-                self._incoming.write(await self._more())
+                self._incoming.write(await more(self._below, "the TLS handshake"))
             except ssl.SSLError as error:
                 await part(self._below, self._outgoing.read())
                 raise HandshakeError(f"TLS handshake: {_text(error)}") from error
@@ -152,15 +152,6 @@ class TLSWire(Layer):
         else:
             await self._say(self._outgoing.read())
         self._rest = memoryview(self._receive(b""))  # what came behind the peer's last message
-
-    async def _more(self) -> bytes:
-        raw: bytes | None = None
-        while raw is None:
-            await self._below.readable()
-            raw = self._below.read(_RECORD_BYTES)
-        if not raw:
-            raise ConnectionLost("the peer ended its stream inside the TLS handshake")
-        return raw
 
     def _encode(self, data: Data) -> bytes:
         try:
@@ -230,7 +221,7 @@ def _info(tls: ssl.SSLObject) -> TLSInfo:
         version=version,
         cipher=cipher[0],
         alpn=tls.selected_alpn_protocol(),
-        certificate=tls.getpeercert() or None,
+        certificate=tls.getpeercert(),
     )
 
 

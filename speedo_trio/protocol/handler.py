@@ -171,7 +171,7 @@ class ProtocolHandlerFactory(Protocol):
     """Makes the handler for a new connection. Any callable will do; a class is its own factory.
 
     A factory that has a method ``choose_subprotocol``, as `ProtocolHandler` classes do, is asked
-    for the WebSocket subprotocol.
+    for the WebSocket subprotocol. So is the class inside a ``functools.partial``.
     """
 
     def __call__(self, connection: Connection, /) -> ProtocolHandler:
@@ -189,4 +189,5 @@ def shared(handler: ProtocolHandler) -> ProtocolHandlerFactory:
     def factory(connection: Connection, /) -> ProtocolHandler:
         return handler
 
+    factory.choose_subprotocol = handler.choose_subprotocol  # type: ignore[attr-defined]  # of a function
     return factory

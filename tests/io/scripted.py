@@ -54,7 +54,7 @@ class ScriptedWire:
 
     def arrive(self, *pieces: bytes) -> None:
         """Have the pieces come, one for each read that asks for as much."""
-        self._arrived += pieces
+        self._arrived += filter(None, pieces)
         self.stir()
 
     def end(self) -> None:

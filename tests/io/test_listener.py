@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 from collections.abc import AsyncIterator, Iterable
@@ -287,7 +288,7 @@ async def test_endless_peers_errors_end_the_burst(door: Door) -> None:
     listener, listening = door.open([errno.ECONNABORTED] * 1000)
     listener.accept(door.acceptor(), 100)
 
-    assert len(listening.errors) == 900
+    assert len(listening.errors) == 1000 - 64
 
 
 # Running
@@ -306,20 +307,25 @@ async def test_run_accepts_as_peers_come(door: Door, nursery: trio.Nursery) -> N
         assert len(acceptor.wires) == most
 
 
-async def test_run_lets_others_run_in_a_storm(door: Door, nursery: trio.Nursery) -> None:
-    """A hundred new peers at once are not accepted in one go."""
+@pytest.mark.parametrize(("refuses", "most"), [(False, 8), (True, 64)], ids=["serve", "refuse"])
+async def test_run_lets_others_run_in_a_storm(
+    door: Door, nursery: trio.Nursery, most: int, *, refuses: bool
+) -> None:
+    """New peers are accepted a few at a time: few that are served, more that are refused."""
     listener, listening = door.open()
     for _ in range(150):
         door.knock(listening)
-    acceptor = door.acceptor()
+    acceptor = door.acceptor(0, refuses=True) if refuses else door.acceptor()
+    came = acceptor.refused if refuses else acceptor.wires
     nursery.start_soon(listener.run, acceptor)
-    steps: list[int] = []
+    steps = [0]
     with trio.fail_after(5):
-        while len(acceptor.wires) < 150:
-            steps.append(len(acceptor.wires))
+        while len(came) < 150:
             await trio.lowlevel.checkpoint()
+            steps.append(len(came))
 
-    assert any(0 < step < 150 for step in steps)
+    # Two goes may fall between two looks of this task.
+    assert max(after - before for before, after in itertools.pairwise(steps)) <= 2 * most
 
 
 async def test_run_waits_for_room(door: Door, nursery: trio.Nursery) -> None:
@@ -425,6 +431,57 @@ async def test_close_in_the_moment_that_a_peer_comes(door: Door) -> None:
                 await wait_all_tasks_blocked()
                 door.knock(listening)
                 theirs.send(b"x")
+
+
+# Accepting the rest
+
+
+async def test_accept_rest(door: Door) -> None:
+    """It takes all that are queued, with others running in between, and no longer than needed."""
+    listener, listening = door.open()
+    for _ in range(100):
+        door.knock(listening)
+    acceptor = door.acceptor()
+    with trio.move_on_after(0) as scope:
+        await listener.accept_rest(acceptor)
+    assert 0 < len(acceptor.wires) < 100
+    assert scope.cancelled_caught
+
+    await listener.accept_rest(acceptor)
+    assert len(acceptor.wires) == 100
+
+
+async def test_accept_rest_queues_nobody_new(door: Door) -> None:
+    """Who comes now is to wait for the end of the listener, but for one."""
+    listener, listening = door.open()
+    await listener.accept_rest(door.acceptor())
+    door.knock(listening)
+    with pytest.raises(TimeoutError), socket.socket() as late:
+        late.settimeout(0.1)
+        late.connect(listening.getsockname())
+
+
+async def test_accept_rest_ends_when_there_is_no_room(door: Door) -> None:
+    """Nobody leaves for those who still wait."""
+    listener, listening = door.open()
+    for _ in range(5):
+        door.knock(listening)
+    acceptor = door.acceptor(most=3)
+    with trio.fail_after(5):
+        await listener.accept_rest(acceptor)
+
+    assert len(acceptor.wires) == 3
+
+
+async def test_accept_rest_ends_when_the_system_has_no_room(door: Door) -> None:
+    """It is no time to wait for descriptors."""
+    listener, listening = door.open([errno.EMFILE])
+    door.knock(listening)
+    acceptor = door.acceptor()
+    with trio.fail_after(5):
+        await listener.accept_rest(acceptor)
+
+    assert acceptor.wires == []
 
 
 # Closing

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, TypeVar
 
 import pytest
 import trio
@@ -51,6 +51,8 @@ long as it is let."""
 
 QUICK = Config(timeouts=Timeouts(linger=0.3, grace=2.0, kill_after=0.5))
 """The defaults, with ends that don't make the tests wait."""
+
+E = TypeVar("E")
 
 Script: TypeAlias = Callable[[Connection, bytes], Message | None]
 
@@ -103,9 +105,13 @@ class Record:
     endings: list[tuple[int, CloseReason]] = field(factory=list)
     """Each call of `ProtocolHandler.closed`."""
 
+    def events_of(self, *kinds: type[E]) -> list[E]:
+        """The events of some kinds, in order."""
+        return [event for event in self.events if isinstance(event, kinds)]
+
     @property
     def failures(self) -> list[ConnectionFailed]:
-        return [event for event in self.events if isinstance(event, ConnectionFailed)]
+        return self.events_of(ConnectionFailed)
 
     @property
     def causes(self) -> list[Cause]:
@@ -243,13 +249,21 @@ class Peer:
         self.stream.socket.close()
 
 
-async def connect(address: tuple[str, int], receive_buffer: int | None = None) -> Peer:
-    """A new peer; a small buffer makes one that takes little when it doesn't read."""
+async def connect(
+    address: tuple[str, int], receive_buffer: int | None = None, source: str | None = None
+) -> Peer:
+    """A new peer; a small buffer makes one that takes little when it doesn't read.
+
+    Args:
+        source: the address that it comes from; all that begin with 127 are ours.
+    """
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     connecting = trio.socket.socket(family)
     try:
         if receive_buffer is not None:
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source is not None:
+            await connecting.bind((source, 0))
         await connecting.connect(address)
     except BaseException:
         connecting.close()
@@ -280,11 +294,17 @@ class Stage:
         finally:
             self.stopped.set()
 
-    async def peer(self, *, receive_buffer: int | None = None, accepted: bool = True) -> Peer:
-        """A new connection; without `accepted` it may wait in the kernel."""
+    async def peer(
+        self,
+        *,
+        receive_buffer: int | None = None,
+        accepted: bool = True,
+        source: str | None = None,
+    ) -> Peer:
+        """A new connection; without `accepted` it may wait in the kernel, or be refused."""
         before = self.server.stats().accepted
         address = self.server.addresses[0]
-        peer = await connect((address.host, address.port), receive_buffer)
+        peer = await connect((address.host, address.port), receive_buffer, source)
         self.peers.append(peer)
         if accepted:
             await until(lambda: self.server.stats().accepted > before)
@@ -314,6 +334,7 @@ async def serving(
     factory: ProtocolHandlerFactory | None = None,
     config: Config = QUICK,
     observer: Observer | None = None,
+    unobserved: bool = False,
     patience: float = PATIENCE,
     bind: str = "tcp://127.0.0.1:0",
 ) -> AsyncIterator[Stage]:
@@ -324,11 +345,13 @@ async def serving(
         kind: the handler's class.
         factory: takes the place of both.
         observer: takes the place of the record's.
+        unobserved: whether there is no observer at all.
         patience: seconds after which the test fails.
     """
     record = Record()
     made = factory or partial(kind, script=script, record=record)
-    start = partial(serve, made, bind, config=config, observer=observer or record.events.append)
+    told = None if unobserved else observer or record.events.append
+    start = partial(serve, made, bind, config=config, observer=told)
     stage = Stage(record, start)
     waiting = " the server's end"
     try:
