@@ -31,7 +31,11 @@ class _Known(Message):
 
 
 class Tell(LineProtocol):
-    """Tells who the peer is."""
+    """Tells who the peer is. Over WebSocket it is called tell, for those who ask for names."""
+
+    @classmethod
+    def choose_subprotocol(cls, offered: tuple[str, ...]) -> str | None:
+        return "tell" if "tell" in offered else None
 
     def frame(self, line: bytes) -> Message:
         return _Known(self.connection)
