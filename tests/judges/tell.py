@@ -1,4 +1,4 @@
-"""A protocol that answers each line with what the server knows of who sent it, as JSON."""
+"""Protocols for judges: one tells what the server knows of its peer, one tells much."""
 
 from __future__ import annotations
 
@@ -39,3 +39,24 @@ class Tell(LineProtocol):
 
     def frame(self, line: bytes) -> Message:
         return _Known(self.connection)
+
+
+class _Repeat(Message):
+    """Asks for as many bytes as its line says."""
+
+    __slots__ = ("line",)
+
+    def __init__(self, line: bytes) -> None:
+        self.line = line
+
+    def execute(self) -> bytes:
+        return b"z" * int(self.line) if self.line.isdigit() else self.line
+
+
+class TellMuch(LineProtocol):
+    """Answers a number with so many bytes, and everything else with itself."""
+
+    limit = 2**25
+
+    def frame(self, line: bytes) -> Message:
+        return _Repeat(line)
