@@ -245,6 +245,21 @@ def greetings(port: int, source: str, number: int) -> NoReturn:
     at_pace(number, greet)
 
 
+def volleys(port: int, source: str, number: int) -> NoReturn:
+    """So many connections, which all send the first message of a TLS client at the same moment."""
+    data = hello()
+    ready()
+    while True:
+        clients = [connected(port, source) for _ in range(number)]
+        time.sleep(0.5)
+        for client in clients:
+            client.send(data)
+        time.sleep(1)
+        for client in clients:
+            reset(client)
+        counts["volleys"] += 1
+
+
 def at_pace(number: int, act: Callable[[], None]) -> NoReturn:
     """Act so often in a second; late ones are caught up with."""
     ready()
@@ -287,6 +302,7 @@ ATTACKERS: dict[str, Callable[[int, str, int], NoReturn]] = {
         deaf,
         handshakes,
         greetings,
+        volleys,
     )
 }
 

@@ -121,6 +121,12 @@ def attacks(held: int) -> tuple[Attack, ...]:
             scheme="tls",
         ),
         Attack(
+            name="volleys",
+            title="500 TLS hellos at once, no limits set",
+            attackers=(Attacker(name="volleys", number=500),),
+            scheme="tls",
+        ),
+        Attack(
             name="greetings_limited",
             title="500 TLS hellos a second",
             attackers=(Attacker(name="greetings", number=500),),

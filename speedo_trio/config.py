@@ -131,7 +131,8 @@ class Timeouts:
     nothing was executed for this long is closed; seen up to a quarter of it late."""
     lifetime: float | None = field(default=None, validator=_seconds(0.001, none=True))
     """How long a connection may be open; then it ends as in a drain: what was received is executed
-    and answered, the handler says goodbye."""
+    and answered, the handler says goodbye. A peer that has not taken its replies when "grace" is
+    over, too, is cut off."""
     write: float | None = field(default=30.0, validator=_seconds(0.001, none=True))
     """A connection whose peer took no byte of what waits to be sent for this long is aborted."""
     linger: float = field(default=1.0, validator=_seconds())

@@ -55,10 +55,13 @@ class Entrance:
         if self.full:
             return Refusal.FULL
         guests, now = self._house.guests, trio.current_time()
-        refusal = guests.arrive(now)
-        if refusal is None and not (door is not None and door.proxied):  # else it is the proxy's
+        if guests.wait(now):
+            return Refusal.RATE
+        refusal = None
+        if not (door is not None and door.proxied):  # else it is the proxy's
             refusal = guests.enter(peer, now)
-        return refusal
+        # Last: who is refused for its address must not use up the rate of all.
+        return refusal or guests.arrive(now)
 
     def accepted(self, wire: Wire, listener: Listener) -> None:
         self._house.nursery.start_soon(Link(self._house, wire, listener).run)

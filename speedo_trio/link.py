@@ -217,7 +217,7 @@ class Link:
     def _unfinished(self) -> bool:
         """Whether the connection was to end in order and has not sent everything yet."""
         orderly = self._reason is not None and self._reason.cause in _ORDERLY
-        return orderly and not self._lingering
+        return orderly and not (self._lingering or self._dropping)
 
     @property
     def draining(self) -> bool:
@@ -605,13 +605,12 @@ class Link:
     # What the watch asks (`speedo_trio.io.watch.Watched`)
 
     def look(self, now: float) -> float | None:
-        if not self._reading:
-            return None
         timeouts = self._config.timeouts
         over = self.began + (timeouts.lifetime or inf)
         if now >= over:
-            self.drain(Cause.LIFETIME)
-            return None
+            return self._outlived(now, over + timeouts.grace)
+        if not self._reading:
+            return None if over == inf else over
         first, idle, next_look = timeouts.first_message, timeouts.idle, over
         if first is not None and not (self.lane.executed or self.lane.claimed):
             if now >= self.began + first:
@@ -624,6 +623,16 @@ class Link:
                 return None
             next_look = min(next_look, now + idle / IDLE_LOOKS)
         return None if next_look == inf else next_look
+
+    def _outlived(self, now: float, grace_over: float) -> float | None:
+        """Finish; but who then reads its replies byte by byte could make that take for ever."""
+        if now < grace_over:
+            self.drain(Cause.LIFETIME)
+            return grace_over
+        if self.connection.blocked:
+            self.end(Cause.LIFETIME, drop=True)
+            return None
+        return now + 1.0  # its messages take long; replies may still come
 
     def _idle(self, now: float) -> float:
         """How long nothing has happened."""

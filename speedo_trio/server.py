@@ -118,6 +118,16 @@ class Server:
         return self._house.config
 
     @property
+    def paused(self) -> bool:
+        """Whether it accepts no new connections for now; see `pause`."""
+        return self._entrance.paused
+
+    @property
+    def draining(self) -> bool:
+        """Whether a drain has begun; stays so when it is over."""
+        return self._drain_asked.is_set()
+
+    @property
     def ended(self) -> bool:
         """Whether the server has ended, by a drain or because `serve` was cancelled."""
         return self._drained.is_set()

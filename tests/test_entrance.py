@@ -299,6 +299,17 @@ async def test_refused_for_the_rate_of_its_address(place: Place, autojump_clock:
     assert entrance.admit(PEER, PLAIN)
 
 
+async def test_flood_of_one_address_leaves_the_rate_to_others(place: Place) -> None:
+    """Those who are refused for their address do not count among the new connections in all."""
+    entrance = place.build(rate=0.001, burst=3, when_full="refuse", connections_per_address=1)
+
+    assert [entrance.admit(PEER, None) for _ in range(100)] == [True] + [False] * 99
+    assert entrance.admit(OTHER, None)
+    assert entrance.admit(Address("unix"), None)
+    assert set(place.refusals) == {Refusal.ADDRESS_FULL}
+    assert not entrance.admit(Address("unix"), None)
+
+
 async def test_peer_behind_a_proxy_is_not_its_proxy(place: Place) -> None:
     """Its address is not known yet: limits of an address are for later, those in all for now."""
     limits = {"connections_per_address": 1, "rate_per_address": 0.001, "burst_per_address": 1}

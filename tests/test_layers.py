@@ -28,7 +28,7 @@ from speedo_trio import (
     shared,
 )
 from speedo_trio.events import Address
-from speedo_trio.io import door
+from speedo_trio.io import door, websocket
 from speedo_trio.io.wire import Data, Wire
 from tests.promises.scene import QUICK, Record, Run, Scripted, Stage, serving, until
 
@@ -97,13 +97,9 @@ def layers(monkeypatch: pytest.MonkeyPatch) -> None:
         chosen = choose(OFFERED)
         return Shouting(below, WebSocketInfo(path=request.strip(), subprotocol=chosen, headers=()))
 
-    for name, fake in {
-        "server_context": lambda files: object(),
-        "accept_tls": accept_tls,
-        "require_wsproto": lambda: None,
-        "accept_websocket": accept_websocket,
-    }.items():
-        monkeypatch.setattr(door, name, fake)
+    monkeypatch.setattr(door, "server_context", lambda files: object())
+    monkeypatch.setattr(door, "accept_tls", accept_tls)
+    monkeypatch.setattr(websocket, "accept_websocket", accept_websocket)
 
 
 def tell(connection: Connection, line: bytes) -> Message:
@@ -224,7 +220,7 @@ async def test_whatever_makes_the_handlers(choice: str) -> None:
         "partial": one,
         "partial of a partial": partial(partial(Choosing, script=tell), record=record),
         "shared": shared(Speechless()),
-        "function": lambda connection: one(connection),  # nobody can see into it
+        "function": one.__call__,  # nobody can see into it
     }
     async with serving(factory=factories[choice], bind=WS_BIND) as stage:
         expected = b"LINE NONE NONE" if choice in ("none", "function") else b"LINE NONE B"

@@ -814,6 +814,44 @@ async def test_drain_reports(gate: Gate) -> None:
         assert served.reasons == [CloseReason(Cause.DRAINED)]
 
 
+async def test_states() -> None:
+    """They are told without looking at every connection."""
+
+    def state(server: Server) -> tuple[bool, bool, bool]:
+        return server.paused, server.draining, server.ended
+
+    async with serving(LOOPBACK) as served:
+        server = served.server
+        states = [state(server)]
+        server.pause()
+        states.append(state(server))
+        server.resume()
+        client = await served.connect()
+        await talk(client, b"x")
+        served.nursery.start_soon(server.drain)
+        await settled()
+        states.append(state(server))
+        await client.aclose()
+        await eventually(lambda: served.report)
+        states.append(state(server))
+
+    assert states == [
+        (False, False, False),
+        (True, False, False),
+        (False, True, False),
+        (False, True, True),
+    ]
+
+
+async def test_a_server_that_was_stopped_has_ended() -> None:
+    """Though it never drained."""
+    async with serving(LOOPBACK) as served:
+        served.scope.cancel()
+        await eventually(lambda: served.server.ended)
+
+        assert not served.server.draining
+
+
 async def test_drain_stops_listening_at_once(gate: Gate, tmp_path: Path) -> None:
     """While the old connections are finished nobody new comes, and the paths are free."""
     async with serving(LOOPBACK, f"unix:{tmp_path}/s", gate=gate) as served:

@@ -44,8 +44,7 @@ def state_of(server: Server) -> str:
     """``serving``, ``paused``, ``draining`` or ``ended``. On the Trio thread."""
     if server.ended:
         return "ended"
-    stats = server.stats()
-    return "draining" if stats.draining else "paused" if stats.paused else "serving"
+    return "draining" if server.draining else "paused" if server.paused else "serving"
 
 
 def server_status(server: Server, meter: Meter | None, uptime: float) -> JSONObject:

@@ -70,7 +70,8 @@ class AdminEndpoint:
         Raises:
             BindError: a certificate can't be used.
         """
-        hosts = (source.host,) if isinstance(source := self._bind.source, TCPSource) else ()
+        source = self._bind.source
+        hosts = (source.host,) if isinstance(source, TCPSource) and source.host else ()
         admin = Admin(server, token=self._plan.token, meter=self.meter, hosts=hosts)
         binds = [str(self._bind.inherited(each.detach())) for each in self._sockets]
         start = partial(serve, admin, *binds, config=ADMIN_CONFIG, observer=_observe)

@@ -152,6 +152,11 @@ class WireConnection:
         """Whether nothing waits to be sent."""
         return not (self.replies or self._writing)
 
+    @property
+    def blocked(self) -> bool:
+        """Whether bytes wait for the peer to take some."""
+        return self._writing
+
     def write(self, data: bytes) -> bool:
         if type(data) is not bytes:
             data = _bytes(data)

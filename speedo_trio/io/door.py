@@ -14,8 +14,7 @@ from attrs import define, field, frozen
 from speedo_trio.errors import BindError, ConfigError, HandshakeError
 from speedo_trio.events import ProxyInfo, TLSInfo, WebSocketInfo
 from speedo_trio.io.proxy import receive_header
-from speedo_trio.io.tls import accept_tls, server_context
-from speedo_trio.io.websocket import accept_websocket, require_wsproto
+from speedo_trio.io.tls import Turns, accept_tls, server_context
 
 if TYPE_CHECKING:
     import ssl
@@ -47,9 +46,13 @@ class Door:
     bind: Bind
     context: ssl.SSLContext | None = field(default=None, init=False)
     """The certificates in use."""
+    _turns: Turns = field(factory=Turns, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.bind.websocket is not None:
+            # When it is needed, not before: wsproto is an extra, and takes 20 ms of every start.
+            from speedo_trio.io.websocket import require_wsproto  # noqa: PLC0415
+
             require_wsproto()
         self.context = self.load()
 
@@ -108,9 +111,11 @@ class Door:
         """
         tls = websocket = None
         if self.context is not None:
-            secured = await accept_tls(wire, self.context)
+            secured = await accept_tls(wire, self.context, self._turns)
             wire, tls = secured, secured.info
         if self.bind.websocket is not None:
+            from speedo_trio.io.websocket import accept_websocket  # noqa: PLC0415  # as above
+
             framed = await accept_websocket(wire, path=self.bind.websocket or None, choose=choose)
             wire, websocket = framed, framed.info
         return wire, tls, websocket

@@ -25,7 +25,7 @@ BACK_OFF = 0.1
 """Seconds until accepting is tried again when the system lacks descriptors or memory. Trio's own
 listeners take the same: short enough that nobody notices, long enough not to burn a processor."""
 
-_BURST = 64
+_BURST = 32
 """Connections accepted before other tasks run: a storm of them must not delay those connected."""
 
 _SERVED = 8
@@ -97,7 +97,7 @@ class Listener:
     def accept(self, acceptor: Acceptor, most: int) -> OSError | None:
         """Accept what the kernel has queued, as far as it may be.
 
-        At most `most` connections to be served, and at most 64 in all, those refused included.
+        At most `most` connections to be served, and at most 32 in all, those refused included.
 
         Returns:
             What the system lacks, if accepting ended with that.

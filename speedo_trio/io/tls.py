@@ -14,6 +14,7 @@ from attrs import frozen
 from speedo_trio.errors import ConfigError, ConnectionLost, HandshakeError
 from speedo_trio.events import TLSInfo
 from speedo_trio.io.layer import Layer, more, part
+from speedo_trio.io.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from speedo_trio.io.wire import Data, Wire
@@ -24,6 +25,10 @@ _RECORD_BYTES = 16_384
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption only (RFC 9325, 4.2). TLS 1.3 has
 nothing else."""
+
+_STEPS = 2
+"""Steps of handshakes that are computed before other tasks run. The one that signs takes a
+millisecond with an RSA key of 2048 bits."""
 
 
 @frozen(kw_only=True)
@@ -110,6 +115,20 @@ def _set_alpn(context: ssl.SSLContext, names: tuple[str, ...]) -> None:
     context.set_alpn_protocols(names)
 
 
+class Turns:
+    """In whose handshake the next step is computed, when many are shaken at once.
+
+    Who has got an answer goes on without waiting for all those who have not: with more of them than
+    the processor can do, some handshakes are over in time, and not none.
+    """
+
+    __slots__ = ("first", "later")
+
+    def __init__(self) -> None:
+        self.first: Turnstile = Turnstile(_STEPS)
+        self.later: Turnstile = Turnstile(_STEPS)
+
+
 class TLSWire(Layer):
     """The server's end of a TLS connection; `accept_tls` makes it.
 
@@ -134,15 +153,19 @@ class TLSWire(Layer):
         self._tickets = 0  # bytes in `_outgoing` that wait for the first data
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
-    async def handshake(self) -> None:
+    async def handshake(self, turns: Turns) -> None:
         """As `accept_tls` tells it; before anything else is done with the wire."""
+        turnstile = turns.first
         while True:
             try:
                 self._tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                await self._say(self._outgoing.read())
+                if self._outgoing.pending:
+                    await self._say(self._outgoing.read())
+                    turnstile = turns.later
                 self._incoming.write(await more(self._below, "the TLS handshake"))
+                await turnstile.enter()
             except ssl.SSLError as error:
                 await part(self._below, self._outgoing.read())
                 raise HandshakeError(f"TLS handshake: {_text(error)}") from error
@@ -196,12 +219,16 @@ class TLSWire(Layer):
         return self._outgoing.read()
 
 
-async def accept_tls(below: Wire, context: ssl.SSLContext) -> TLSWire:
+async def accept_tls(below: Wire, context: ssl.SSLContext, turns: Turns | None = None) -> TLSWire:
     """Do a server's side of the handshake; the wire `below` belongs to the result.
 
     It waits for the peer as long as that takes: the deadline is the caller's. After an error or a
     cancel `below` is left for the caller to close. With TLS 1.3 a client learns only after its own
     handshake that its certificate was refused (RFC 8446, 4.4.2.4).
+
+    Args:
+        turns: of all who shake hands here, so that they don't hold up everybody else; None: it has
+            not to wait for any.
 
     Raises:
         HandshakeError: the two sides can't agree, or what came is not TLS. The peer was told, if
@@ -209,7 +236,7 @@ async def accept_tls(below: Wire, context: ssl.SSLContext) -> TLSWire:
         ConnectionLost: the wire broke or ended.
     """
     wire = TLSWire(below, context)
-    await wire.handshake()
+    await wire.handshake(turns or Turns())
     return wire
 
 

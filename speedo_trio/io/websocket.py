@@ -97,7 +97,10 @@ class WebSocketWire(Layer):
         """
         await self._say_farewell()
         if self._over:
-            await self._below.send_eof()
+            try:
+                await self._below.send_eof()
+            except ConnectionLost:  # peers go as soon as they have the Close
+                pass
 
     def _encode(self, data: Data) -> bytes:
         if self._said:

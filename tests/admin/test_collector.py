@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import pytest
 import trio
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from speedo_trio.admin.collector import ServerCollector
 from speedo_trio.echo import EchoProtocol
 from speedo_trio.meter import Meter
+from speedo_trio.stats import ServerStats
 from speedo_trio.testing.memory import MemoryServer, serve_in_memory
 from tests.admin.conftest import talk
 
@@ -33,11 +35,21 @@ async def test_two_servers_are_a_mistake(echo: MemoryServer) -> None:
         registry.register(ServerCollector(echo.server))
 
 
-async def test_it_may_be_asked_in_another_thread(echo: MemoryServer) -> None:
+async def test_it_may_be_asked_in_another_thread(
+    echo: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As prometheus_client's own HTTP server does; the numbers are read on the Trio thread."""
     registry = CollectorRegistry()
     registry.register(ServerCollector(echo.server, Meter()))
     await talk(echo, 2)
+    threads: list[threading.Thread] = []
+    real = echo.server.stats
+
+    def stats() -> ServerStats:
+        threads.append(threading.current_thread())
+        return real()
+
+    monkeypatch.setattr(echo.server, "stats", stats)
     text = await trio.to_thread.run_sync(generate_latest, registry)
     values = {
         family.name: family.samples[0].value
@@ -46,6 +58,7 @@ async def test_it_may_be_asked_in_another_thread(echo: MemoryServer) -> None:
 
     assert values["speedo_trio_messages_executed"] == 2
     assert "speedo_trio_turn_seconds" in values
+    assert threads == [threading.current_thread()]
 
 
 def test_it_may_be_asked_after_the_end() -> None:

@@ -128,7 +128,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(_PIECES | st.binary(max_size=20), max_size=12), st.sampled_from([None, "s3cret"]))
 async def test_garbage(chunks: list[bytes], token: str | None) -> None:
     """Whatever comes, the answers are HTTP, and nothing but the peer's error ends a connection."""

@@ -141,7 +141,7 @@ def test_every_metric_is_documented() -> None:
             family.name + suffix.get(family.type, ""),
             family.type,
             next(
-                (name for name in family.samples[0].labels if name in ("limit", "cause", "bound")),
+                (name for name in family.samples[0].labels if name in ("limit", "cause")),
                 "",
             ),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speedo_trio.admin.guard import Guard, is_loopback
@@ -128,6 +128,7 @@ def test_anything_else_is_not(authorization: bytes) -> None:
     assert not authorized(authorization)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=50))
 def test_garbage_is_refused(garbage: bytes) -> None:
     """And raises nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speedo_trio.admin.parser import RequestParser
@@ -30,6 +30,7 @@ def paths(*chunks: bytes) -> list[str]:
     return [request.path for request in found]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_requests_are_the_same_however_they_are_split(data: st.DataObject) -> None:
     """One after another."""
@@ -136,12 +137,14 @@ def test_a_head_that_does_not_end(chunk: int) -> None:
     assert error.status == 431
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage(data: bytes) -> None:
     """It is a bad request or waits for more, and nothing else happens."""
     parsed(data)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damaged_requests(data: st.DataObject) -> None:
     """As well."""

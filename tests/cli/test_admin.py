@@ -19,6 +19,7 @@ import trustme
 
 from speedo_trio.cli.admin import admin_url
 from speedo_trio.events import Address
+from tests.cli.test_reload import logged
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Process, Start
@@ -301,6 +302,24 @@ def test_each_process_has_its_own(start: Start, tmp_path: Path) -> None:
     assert lines[3].endswith(f"INFO [2] speedo_trio: admin on unix:{second}\n")
     assert status == 0
     assert list(tmp_path.glob("admin.sock*")) == []
+
+
+def test_it_stays_where_it_is(start: Start) -> None:
+    """A reload that would move it, or change its token, says that it needs a restart."""
+    Path("given.toml").write_text('admin = "tcp://127.0.0.1:0"\n')
+    process = start("serve", "--bind", "tcp://127.0.0.1:0", "--config", "given.toml")
+    _, admin = ports(process)
+    Path("token").write_text(TOKEN)
+    Path("given.toml").write_text('admin = "unix:/run/x"\nadmin_token_file = "token"\n')
+    process.send(signal.SIGHUP)
+
+    assert logged(process).endswith("nothing changed")
+    assert logged(process) == (
+        "WARNING speedo_trio: admin, admin_token_file changed: need a restart"
+    )
+    assert fetch(admin, "/status")[0] == 200
+    process.send(signal.SIGTERM)
+    assert process.end()[0] == 0
 
 
 def test_as_json(start: Start) -> None:

@@ -13,6 +13,7 @@ from attrs import define, field
 from speedo_trio.errors import BindError, ConfigError, HandshakeError
 from speedo_trio.events import Address, ProxyInfo, TLSInfo, WebSocketInfo
 from speedo_trio.io import door as room
+from speedo_trio.io import websocket
 from speedo_trio.io.binds import parse_bind
 from speedo_trio.io.door import Door, Introduction
 from speedo_trio.io.tls import TLSFiles
@@ -60,7 +61,7 @@ class Layers:
         self.contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         return self.contexts[-1]
 
-    async def accept_tls(self, below: object, context: object) -> Wrapped:
+    async def accept_tls(self, below: object, context: object, turns: object) -> Wrapped:
         self.order.append("tls")
         return Wrapped(below, TLS, context=context)
 
@@ -77,8 +78,10 @@ class Layers:
 def layers(monkeypatch: pytest.MonkeyPatch) -> Layers:
     """Fakes in place of TLS and WebSocket: a door only leads through."""
     layers = Layers()
-    for name in ("server_context", "accept_tls", "require_wsproto", "accept_websocket"):
+    for name in ("server_context", "accept_tls"):
         monkeypatch.setattr(room, name, getattr(layers, name))
+    for name in ("require_wsproto", "accept_websocket"):
+        monkeypatch.setattr(websocket, name, getattr(layers, name))
     return layers
 
 
@@ -298,7 +301,7 @@ async def test_handshake_that_fails_ends_it(
 ) -> None:
     """The next layer is not tried."""
 
-    async def fail(below: object, context: object) -> None:
+    async def fail(below: object, context: object, turns: object) -> None:
         raise HandshakeError("TLS handshake: no shared cipher")
 
     monkeypatch.setattr(room, "accept_tls", fail)

@@ -77,6 +77,16 @@ async def test_tcp_listens_where_it_says(opened: list[socket.socket]) -> None:
     assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
 
 
+async def test_peers_that_vanish_are_looked_for() -> None:
+    """The kernel asks a peer that is silent for hours whether it is still there."""
+    opened = await open_sockets(parse_bind("tcp://127.0.0.1:0"), 10)
+    with opened[0] as listening, socket.create_connection(listening.getsockname()):
+        await trio.lowlevel.wait_readable(listening)
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
 @pytest.mark.parametrize(
     ("text", "addresses"),
     [

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -28,8 +29,8 @@ from speedo_trio.events import Address
 from speedo_trio.io.border import Border
 from speedo_trio.io.connection import WireConnection
 from speedo_trio.io.layer import arrived
-from speedo_trio.io.tls import TLSFiles, TLSWire, accept_tls, server_context
-from speedo_trio.io.wire import SocketWire, StreamWire, Wire
+from speedo_trio.io.tls import TLSFiles, TLSWire, Turns, accept_tls, server_context
+from speedo_trio.io.wire import Data, SocketWire, StreamWire, Wire
 from tests.io.scripted import ScriptedWire, WriterOwner
 
 MUCH = bytes(range(256)) * 8192
@@ -485,6 +486,84 @@ async def test_client_that_never_reads(files: Files) -> None:
         await accept_tls(below, files.server())
 
     assert scope.cancelled_caught
+
+
+class Looks(trio.abc.Instrument):
+    """Counts how often Trio has looked for what has come."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+class TimedWire(PeerWire):
+    """Remembers after which look each of the server's messages left."""
+
+    def __init__(self, context: ssl.SSLContext, looks: Looks) -> None:
+        super().__init__(context)
+        self.looks = looks
+        self.answered: list[int] = []
+
+    def send_nowait(self, data: Data) -> int:
+        self.answered.append(self.looks.count)
+        return super().send_nowait(data)
+
+
+async def test_many_handshakes_at_once(files: Files) -> None:
+    """Of thirty, two are answered in one go; in between Trio looks for what else has come."""
+    looks, turns, server, client = Looks(), Turns(), files.server(), files.client()
+    wires = [TimedWire(client, looks) for _ in range(30)]
+    trio.lowlevel.add_instrument(looks)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for wire in wires:
+                nursery.start_soon(accept_tls, wire, server, turns)
+    trio.lowlevel.remove_instrument(looks)
+    at_once = Counter(wire.answered[0] for wire in wires)
+
+    assert max(at_once.values()) == 2
+    assert sum(at_once.values()) == 30
+
+
+class SlowWire(PeerWire):
+    """Its client's last message is held back."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context)
+        self.go = trio.Event()
+
+    async def readable(self) -> None:
+        if self.sent:
+            await self.go.wait()
+        await super().readable()
+
+
+async def test_a_handshake_that_is_under_way_goes_first(files: Files) -> None:
+    """Who has got an answer doesn't wait for those who have none yet."""
+    turns, server, client = Turns(), files.server(), files.client()
+    early, late = SlowWire(client), [PeerWire(client) for _ in range(30)]
+    answered = 0
+
+    async def shake(wire: PeerWire) -> None:
+        nonlocal answered
+        await accept_tls(wire, server, turns)
+        if wire is early:
+            answered = sum(1 for each in late if each.sent)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shake, early)
+            while not early.sent:
+                await trio.lowlevel.checkpoint()
+            for wire in late:
+                nursery.start_soon(shake, wire)
+            while not any(wire.sent for wire in late):
+                await trio.lowlevel.checkpoint()
+            early.go.set()
+
+    assert 0 < answered < 10
 
 
 # Bytes

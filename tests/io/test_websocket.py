@@ -595,6 +595,21 @@ async def test_end_without_a_close() -> None:
     assert below.eofs == 1
 
 
+async def test_peer_that_goes_with_the_close() -> None:
+    """Is no loss: nothing but the Close was left to send."""
+    wire, below = await opened()
+    below.arrive(close(1000))
+    assert wire.read(100) == b""
+
+    async def send_eof() -> None:
+        raise ConnectionLost("broken pipe")
+
+    below.send_eof = send_eof  # type: ignore[method-assign]  # as a socket that was reset does
+    await wire.send_eof()
+
+    assert frames_in(below.sent) == [(CLOSE, (1000).to_bytes(2, "big"))]
+
+
 async def test_abort() -> None:
     """Says nothing."""
     wire, below = await opened()

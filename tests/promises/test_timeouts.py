@@ -272,6 +272,48 @@ async def test_lifetime_that_ends_inside_a_message(blocker: Blocker, *, tasks: b
         assert await reason_of(stage) == CloseReason(Cause.LIFETIME)
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["open", "half-closed"])
+async def test_lifetime_of_a_peer_that_reads_byte_by_byte(*, ended: bool) -> None:
+    """It always takes something, and so is neither idle nor silent: the grace is its end."""
+    much = bytes(5_000_000)
+
+    def script(connection: Connection, line: bytes) -> Message:
+        return Run(lambda: much)
+
+    class Unlimited(Scripted):
+        limit = 2**30
+
+    config = timed(lifetime=0.2, grace=0.4, write=30.0, idle=30.0)
+    async with serving(script, kind=Unlimited, config=config) as stage:
+        began = trio.current_time()
+        peer = await stage.peer(receive_buffer=4096)
+        await peer.send(b"much\n")
+        if ended:
+            await peer.end()
+
+        async def sip() -> None:
+            while True:
+                await peer.stream.receive_some(1)
+                await trio.sleep(0.001)
+
+        stage.nursery.start_soon(sip)
+        assert await reason_of(stage) == CloseReason(Cause.LIFETIME)
+        assert 0.6 <= trio.current_time() - began < 0.6 + LATE
+
+
+async def test_lifetime_and_a_message_that_outlives_the_grace(blocker: Blocker) -> None:
+    """That is not the peer's doing: it is answered."""
+    config = timed(lifetime=0.1, grace=0.1)
+    async with serving(lambda *_: Run(blocker), config=config) as stage:
+        peer = await stage.peer()
+        await peer.send(b"block\n")
+        await trio.sleep(0.5)
+        blocker.free()
+
+        assert await peer.rest() == b"free\n"
+        assert await reason_of(stage) == CloseReason(Cause.LIFETIME)
+
+
 async def test_lifetime_of_one_is_not_that_of_others() -> None:
     """Each has its own, from its own beginning."""
     async with serving(config=timed(lifetime=0.4)) as stage:

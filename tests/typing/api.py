@@ -8,6 +8,7 @@ from functools import partial
 import trio
 import trio.testing
 from attrs import define, evolve, frozen
+from prometheus_client import REGISTRY
 
 from speedo_trio import (
     CloseReason,
@@ -41,6 +42,7 @@ from speedo_trio import (
     serve,
     shared,
 )
+from speedo_trio.admin import ADMIN_CONFIG, Admin, ServerCollector
 
 # Messages: in a thread, in a task, without a reply
 
@@ -256,6 +258,22 @@ async def run_configured() -> DrainReport:
 async def run_measured() -> DrainReport:
     """With a meter."""
     return await serve(EchoProtocol, "tcp://localhost:9292", meter=Meter())
+
+
+async def run_with_admin() -> None:
+    """With an endpoint that tells of it, and a registry of the application's own."""
+    meter = Meter()
+    async with trio.open_nursery() as nursery:
+        start = partial(serve, EchoProtocol, "tcp://localhost:9292", meter=meter)
+        server: Server = await nursery.start(start)
+        factory: ProtocolHandlerFactory = Admin(
+            server, token="secret", meter=meter, hosts=["admin.example"]
+        )
+        config = evolve(ADMIN_CONFIG, timeouts=Timeouts(idle=5))
+        await nursery.start(partial(serve, factory, "tcp://localhost:9293", config=config))
+        REGISTRY.register(ServerCollector(server, meter))
+        if server.paused or server.draining or server.ended:
+            raise SystemExit("not serving")
 
 
 async def embed() -> None:
