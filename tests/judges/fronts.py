@@ -99,9 +99,9 @@ class Nginx(Program):
         super().__init__("nginx", "-e", "stderr", "-p", str(folder), "-c", str(config))
         try:
             wait_for_listener(self.port)
-        except BaseException:
+        except AssertionError as error:
             self.kill()
-            raise
+            raise AssertionError(f"nginx does not listen:\n{self.text}") from error
 
     def kill(self) -> None:
         super().kill()

@@ -107,7 +107,7 @@ class Program:
                 self.popen.stdin.close()
 
     def wait_for(self, pattern: str, times: int = 1) -> re.Match[str]:
-        """Wait until it has shown this so often; the last of them."""
+        """Wait until it has shown the pattern so often; the match of that number."""
         over = time.monotonic() + PATIENCE
         with self._news:
             while (
@@ -130,7 +130,7 @@ class Program:
 
     def kill(self) -> None:
         """Leave nothing of it behind. Does nothing the second time."""
-        if self.popen.returncode is None:
+        if self.popen.returncode is None or self._reader.is_alive():
             with suppress(ProcessLookupError):
                 os.killpg(self.popen.pid, signal.SIGKILL)  # and whomever it has started
             self.popen.wait()

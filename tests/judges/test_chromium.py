@@ -100,6 +100,13 @@ def server() -> Iterator[Command]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def teller() -> Iterator[Command]:
+    """Tells what it knows, and logs who comes."""
+    with Command(TELL, "ws://127.0.0.1:0", "--log-level", "debug") as server:
+        yield server
+
+
 def run(chrome: Chrome, script: str, *arguments: object) -> Any:
     """What the page's script gives to `done`."""
     return chrome.execute_async_script(script, *arguments)
@@ -114,10 +121,9 @@ def test_echo(chrome: Chrome, server: Command, size: int, code: int) -> None:
 
 
 @pytest.mark.parametrize(("offered", "chosen"), [(["other", "tell"], "tell"), ([], "")])
-def test_subprotocols(chrome: Chrome, ends: Ends, offered: list[str], chosen: str) -> None:
+def test_subprotocols(chrome: Chrome, teller: Command, offered: list[str], chosen: str) -> None:
     """What was chosen is known to the page and to the protocol, which also sees the origin."""
-    server = ends(Command(TELL, "ws://127.0.0.1:0"))
-    result = run(chrome, ASK, f"{server.address}/room?name=1", offered)
+    result = run(chrome, ASK, f"{teller.address}/room?name=1", offered)
 
     assert result["chosen"] == chosen
     known = result["known"]["websocket"]
@@ -126,12 +132,11 @@ def test_subprotocols(chrome: Chrome, ends: Ends, offered: list[str], chosen: st
     assert dict(known["headers"])["origin"] == "null"  # as files have none
 
 
-def test_a_subprotocol_that_nobody_speaks(chrome: Chrome, ends: Ends) -> None:
+def test_a_subprotocol_that_nobody_speaks(chrome: Chrome, teller: Command) -> None:
     """A browser insists on one of those that it offers; without, it closes by itself."""
-    server = ends(Command(TELL, "ws://127.0.0.1:0", "--log-level", "debug"))
+    assert run(chrome, ASK, f"{teller.address}/other", ["other"]) == {"code": 1006}
 
-    assert run(chrome, ASK, server.address, ["other"]) == {"code": 1006}
-    server.wait_for("opened, WebSocket /\n")
+    teller.wait_for("opened, WebSocket /other\n")
 
 
 def test_text(chrome: Chrome, server: Command) -> None:

@@ -41,6 +41,13 @@ def server() -> Iterator[Command]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def teller() -> Iterator[Command]:
+    """Tells at any path what it knows."""
+    with Command(TELL, "ws://127.0.0.1:0") as server:
+        yield server
+
+
 def client(server: Command, path: str = "/echo", **options: Any) -> ClientConnection:
     """A client of the server, without the proxies of the environment."""
     url = f"{server.address}{path}"
@@ -141,12 +148,11 @@ def test_a_drain_says_goodbye(ends: Ends) -> None:
 @pytest.mark.parametrize(
     ("offered", "chosen"), [(["other", "tell"], "tell"), (["other"], None), (None, None)]
 )
-def test_subprotocols(ends: Ends, offered: list[str] | None, chosen: str | None) -> None:
+def test_subprotocols(teller: Command, offered: list[str] | None, chosen: str | None) -> None:
     """Both sides know what was agreed on; the protocol also sees path, query and headers."""
-    server = ends(Command(TELL, "ws://127.0.0.1:0"))
     headers = {"X-Judge": "websockets"}
     options: dict[str, Any] = {"subprotocols": offered, "additional_headers": headers}
-    with client(server, "/room?name=1", **options) as websocket:
+    with client(teller, "/room?name=1", **options) as websocket:
         known = asks(websocket)["websocket"]
 
         assert websocket.subprotocol == chosen
