@@ -8,18 +8,19 @@ from tests.outside import VARIABLE, need
 
 
 def test_nothing_is_done_when_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs and modules."""
+    """Programs, modules and files."""
     monkeypatch.setenv(VARIABLE, "required")
 
-    need("sh", modules=("pytest",))
+    need("sh", modules=("pytest",), files=(__file__,))
 
 
 def test_what_lacks_something_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason tells what."""
     monkeypatch.delenv(VARIABLE, raising=False)
 
-    with pytest.raises(pytest.skip.Exception, match="no-such-program, the Python package nothing"):
-        need("sh", "no-such-program", modules=("nothing",))
+    match = "no-such-program, /no/such/file, the Python package nothing"
+    with pytest.raises(pytest.skip.Exception, match=match):
+        need("sh", "no-such-program", modules=("nothing",), files=("/no/such/file",))
 
 
 def test_it_fails_where_all_is_required(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from tests.judges.program import Program, environment
 
 TELL = "tell:Tell"
-"""What tests.judges.tell serves, as the command finds it."""
+TELL_MUCH = "tell:TellMuch"
+"""What tests.judges.tell has, as the command finds it."""
 
 _LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d \S+ ([A-Z]+) (.*)$", re.MULTILINE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import pytest
 
@@ -53,9 +53,9 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def connect(ends: Ends, authority: Authority) -> Connect:
     """Connects clients that trust the authority and insist on the name localhost."""
 
-    def connect(server: Command, *options: str) -> Client:
+    def connect(server: Command, *options: str, **more: Any) -> Client:  # Any: what Popen takes
         trust = ("-CAfile", authority.file, "-verify_return_error", "-verify_hostname", "localhost")
-        return ends(Client(server.port, *trust, *options))
+        return ends(Client(server.port, *trust, *options, **more))
 
     return connect
 

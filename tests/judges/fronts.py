@@ -27,18 +27,43 @@ listen front
 """
 
 _NGINX = """
-load_module {module};
 daemon off;
 master_process off;
 pid {folder}/nginx.pid;
 error_log stderr notice;
 events {{ worker_connections 512; }}
+"""
+
+_STREAM = """
+load_module {module};
 stream {{
     server {{
         listen 127.0.0.1:{front};
         proxy_protocol on;
         proxy_half_close on;
         proxy_pass {back};
+    }}
+}}
+"""
+
+
+_HTTP = """
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{front};
+        location / {{
+            proxy_pass http://{back};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_set_header X-Forwarded-For $remote_addr;
+        }}
     }}
 }}
 """
@@ -60,22 +85,30 @@ class HAProxy(Program):
 
 
 class Nginx(Program):
-    """nginx at a port of its own."""
+    """nginx at a port of its own; it passes on streams, with headers of version 1."""
+
+    template = _STREAM + _NGINX
 
     def __init__(self, folder: Path, back: str) -> None:
         self._held = ExitStack()
-        self.port = self._held.enter_context(held_port())
+        self.port: int = self._held.enter_context(held_port())
         config = folder / "nginx.conf"
         config.write_text(
-            _NGINX.format(module=STREAM_MODULE, folder=folder, front=self.port, back=back)
+            self.template.format(module=STREAM_MODULE, folder=folder, front=self.port, back=back)
         )
         super().__init__("nginx", "-e", "stderr", "-p", str(folder), "-c", str(config))
         try:
             wait_for_listener(self.port)
-        except BaseException:
+        except AssertionError as error:
             self.kill()
-            raise
+            raise AssertionError(f"nginx does not listen:\n{self.text}") from error
 
     def kill(self) -> None:
         super().kill()
         self._held.close()
+
+
+class NginxForHTTP(Nginx):
+    """nginx as sites have it: it passes on HTTP and what becomes of that, such as WebSockets."""
+
+    template = _NGINX + _HTTP

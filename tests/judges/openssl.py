@@ -22,8 +22,8 @@ ESTABLISHED = r"CONNECTION ESTABLISHED\n"
 class Client(Program):
     """A client of a server at localhost."""
 
-    def __init__(self, port: int, *options: str) -> None:
-        super().__init__("openssl", "s_client", "-connect", f"localhost:{port}", *options)
+    def __init__(self, port: int, *options: str, **more: Any) -> None:  # Any: what Popen takes
+        super().__init__("openssl", "s_client", "-connect", f"localhost:{port}", *options, **more)
 
     def echoes(self, line: str = "hello") -> None:
         """Send a line, which must come back."""

@@ -18,7 +18,8 @@ _LISTEN = "0A"
 def held_port() -> Iterator[int]:
     """A port of 127.0.0.1 that nobody else is given during the block.
 
-    A program may listen there if it sets SO_REUSEADDR, as all servers do: who holds it doesn't.
+    It is bound here, and nobody listens there. With SO_REUSEADDR, which all servers set, a program
+    may bind it too, and listen (socket(7)).
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -36,19 +36,35 @@ class Program:
     What it writes to stdout and to stderr is read as it comes, and kept in one text.
     """
 
-    def __init__(self, *words: str, **options: Any) -> None:  # Any: what Popen takes
+    def __init__(self, *words: str, deaf: bool = False, **options: Any) -> None:
+        """Start it.
+
+        Args:
+            words: the program and its arguments.
+            deaf: read nothing of what it writes until `hear` is called, so that it must wait.
+            options: what Popen takes.
+        """
         self.words = (find(words[0]) or words[0], *words[1:])
         self._shown = bytearray()
         self._over = False
         self._news = threading.Condition()
         self.popen: subprocess.Popen[bytes] = subprocess.Popen(
             self.words,
-            **{"env": environment(), "stdin": subprocess.PIPE, **options},
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            **{
+                "env": environment(),
+                "stdin": subprocess.PIPE,
+                "stderr": subprocess.STDOUT,
+                **options,
+            },
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read)
+        if not deaf:
+            self.hear()
+
+    def hear(self) -> None:
+        """Begin to read what it writes."""
         self._reader.start()
 
     def __enter__(self) -> Self:
@@ -86,12 +102,12 @@ class Program:
 
     def hush(self) -> None:
         """Tell it that no more comes on its stdin."""
-        assert self.popen.stdin is not None
-        with suppress(BrokenPipeError):  # it has gone before
-            self.popen.stdin.close()
+        if self.popen.stdin is not None:
+            with suppress(BrokenPipeError):  # it has gone before
+                self.popen.stdin.close()
 
     def wait_for(self, pattern: str, times: int = 1) -> re.Match[str]:
-        """Wait until it has shown this so often; the last of them."""
+        """Wait until it has shown the pattern so often; the match of that number."""
         over = time.monotonic() + PATIENCE
         with self._news:
             while (
@@ -114,11 +130,12 @@ class Program:
 
     def kill(self) -> None:
         """Leave nothing of it behind. Does nothing the second time."""
-        if self.popen.returncode is None:
+        if self.popen.returncode is None or self._reader.is_alive():
             with suppress(ProcessLookupError):
                 os.killpg(self.popen.pid, signal.SIGKILL)  # and whomever it has started
             self.popen.wait()
-        self._reader.join(PATIENCE)
+        if self._reader.ident is not None:  # else it was never started
+            self._reader.join(PATIENCE)
         assert self.popen.stdout is not None
         self.popen.stdout.close()
         self.hush()

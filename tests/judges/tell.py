@@ -1,4 +1,4 @@
-"""A protocol that answers each line with what the server knows of who sent it, as JSON."""
+"""Protocols for judges: one tells what the server knows of its peer, one tells much."""
 
 from __future__ import annotations
 
@@ -31,7 +31,32 @@ class _Known(Message):
 
 
 class Tell(LineProtocol):
-    """Tells who the peer is."""
+    """Tells who the peer is. Over WebSocket it is called tell, for those who ask for names."""
+
+    @classmethod
+    def choose_subprotocol(cls, offered: tuple[str, ...]) -> str | None:
+        return "tell" if "tell" in offered else None
 
     def frame(self, line: bytes) -> Message:
         return _Known(self.connection)
+
+
+class _Repeat(Message):
+    """Asks for as many bytes as its line says."""
+
+    __slots__ = ("line",)
+
+    def __init__(self, line: bytes) -> None:
+        self.line = line
+
+    def execute(self) -> bytes:
+        return b"z" * int(self.line) if self.line.isdigit() else self.line
+
+
+class TellMuch(LineProtocol):
+    """Answers a number with so many bytes, and everything else with itself."""
+
+    limit = 2**25
+
+    def frame(self, line: bytes) -> Message:
+        return _Repeat(line)

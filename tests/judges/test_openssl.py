@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import select
+import signal
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +14,10 @@ import pytest
 import trustme
 
 from tests.judges.authority import Authority
-from tests.judges.command import TELL, Command
+from tests.judges.command import TELL, TELL_MUCH, Command
 from tests.judges.conftest import Connect, Ends
 from tests.judges.openssl import ESTABLISHED, Client
-from tests.judges.program import PATIENCE
+from tests.judges.program import PATIENCE, Program
 from tests.outside import need
 
 need("openssl")
@@ -111,15 +113,72 @@ def test_alpn(server: Command, connect: Connect, version: str, offered: str, agr
     client.echoes()
 
 
-@both_versions
-def test_much_comes_back(server: Command, connect: Connect, version: str) -> None:
-    """Two megabytes of lines, sent at once, come back byte for byte."""
-    sent = "".join(f"{number:099}\n" for number in range(20_000))
-    client = connect(server, "-quiet", version)
-    client.tell(sent)
-    client.wait_for(f"{19_999:099}\n")
+LINES = "".join(f"{number:099}\n" for number in range(20_000))
+"""Two megabytes, more than all buffers in between hold."""
 
-    assert sent in client.text
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-tls1_2",),
+        ("-tls1_3",),
+        ("-tls1_3", "-split_send_frag", "512", "-max_send_frag", "512"),
+        ("-tls1_2", "-maxfraglen", "512"),
+    ],
+    ids=["1.2", "1.3", "the client's records are small", "ours shall be small"],
+)
+def test_much_comes_back(server: Command, connect: Connect, options: tuple[str, ...]) -> None:
+    """What is sent at once comes back byte for byte, whatever the records."""
+    client = connect(server, "-quiet", *options)
+    client.tell(LINES)
+    client.wait_for(LINES[-100:])
+
+    assert LINES in client.text
+
+
+def test_a_client_that_does_not_read(ends: Ends, authority: Authority, connect: Connect) -> None:
+    """It stops nobody else; when it reads again it gets all that it asked for, even in a drain."""
+    server = ends(Command(TELL_MUCH, f"tls://localhost:0?cert={authority.server('patient')}"))
+    client = connect(server, "-quiet", deaf=True, stderr=subprocess.DEVNULL)
+    client.tell("20000000\n")  # more than the kernel holds
+    assert client.popen.stdout is not None
+    assert select.select([client.popen.stdout], [], [], PATIENCE)[0]
+    for _ in range(3):
+        connect(server, "-brief").echoes()
+    server.send(signal.SIGTERM)
+    server.wait_for("draining ")
+    client.hear()
+
+    assert server.end() == 0
+    assert client.end() == 0
+    assert client.text.count("z") == 20_000_000
+
+
+def test_a_client_that_leaves_at_once(ends: Ends, authority: Authority, connect: Connect) -> None:
+    """Who says its lines and goes, without waiting for the answers, is not worth a line."""
+    server = ends(Command("echo", f"tls://localhost:0?cert={authority.server('left')}"))
+    for _ in range(5):
+        client = connect(server, "-quiet", "-no_ign_eof")
+        client.tell(LINES[:100_000])
+        assert client.end() == 0
+
+    assert server.drain() == 0
+    assert server.log == []
+
+
+def test_what_is_no_tls(ends: Ends, authority: Authority) -> None:
+    """It is refused and logged, with words that help whoever took the wrong port."""
+    need("curl", "nc.openbsd")
+    bind = f"tls://localhost:0?cert={authority.server('wrong')}"
+    server = ends(Command("echo", bind, "--log-level", "debug"))
+    curl = ends(Program("curl", "--silent", "--noproxy", "*", f"http://localhost:{server.port}/"))
+    server.wait_for("the handshake failed: HandshakeError: TLS handshake: this is plain HTTP\n")
+    nc = ends(Program("nc.openbsd", "127.0.0.1", str(server.port)))
+    nc.tell("hello\n")
+    server.wait_for("TLS handshake: this is not TLS, or of an unknown version\n")
+
+    assert nc.end() == 0
+    assert curl.end() != 0
 
 
 @both_versions
