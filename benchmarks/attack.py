@@ -151,10 +151,11 @@ def _contender(settings: tuple[str, ...], binds: list[str]) -> Contender:
 
 def _measured(attack: Attack, cert: Path, seconds: float) -> Outcome:
     binds = [_bind(attack.scheme, cert)] if attack.scheme else []
-    with running(_contender(attack.settings, binds)) as server:
-        with socket.create_connection((HOST, server.port)) as stream:
-            control = Control(stream)
-            return _attacked(attack, server, control, seconds)
+    with (
+        running(_contender(attack.settings, binds)) as server,
+        socket.create_connection((HOST, server.port)) as stream,
+    ):
+        return _attacked(attack, server, Control(stream), seconds)
 
 
 def _bind(scheme: str, cert: Path) -> str:

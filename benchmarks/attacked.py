@@ -1,4 +1,6 @@
-"""An echo server that tells how it goes: `python -m benchmarks.attacked PORT [SETTING=VALUE …] [BIND …]`.
+"""An echo server that tells how it goes.
+
+`python -m benchmarks.attacked PORT [SETTING=VALUE …] [BIND …]`
 
 It serves on PORT of the loopback interface, and on the binds. The line ``stats`` is answered with a
 JSON object, which `Inside` reads; every other line comes back. After SIGTERM it drains, and writes

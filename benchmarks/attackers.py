@@ -156,7 +156,8 @@ def crowd(port: int, source: str, number: int) -> NoReturn:
 
 def stay(port: int, source: str, number: int) -> NoReturn:
     """Hold as many connections as possible, up to so many; come back at once when refused."""
-    poll, clients = select.poll(), {}
+    poll = select.poll()
+    clients: dict[int, socket.socket] = {}
     told = False
     while True:
         if len(clients) < number:

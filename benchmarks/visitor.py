@@ -1,4 +1,7 @@
-"""The visitor: a client that comes anew for each line, `python -m benchmarks.visitor PORT SECONDS [tls]`."""
+"""The visitor: a client that comes anew for each line.
+
+`python -m benchmarks.visitor PORT SECONDS [tls]`
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ PATIENCE_SECONDS = 5
 
 @frozen(kw_only=True)
 class Visits:
-    """How it was received: milliseconds from connecting to the reply; the refused and the failed."""
+    """How it was received: milliseconds from connecting to the reply, refusals and failures."""
 
     served: int
     refused: int

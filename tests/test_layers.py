@@ -87,7 +87,7 @@ async def hello(below: Wire) -> bytes:
 def layers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fakes in place of the real ones; each wants a word of six bytes."""
 
-    async def accept_tls(below: Wire, context: object) -> Shouting:
+    async def accept_tls(below: Wire, context: object, turns: object) -> Shouting:
         if await hello(below) != b"HELLO\n":
             raise HandshakeError("TLS handshake: wrong version number")
         return Shouting(below, TLS)

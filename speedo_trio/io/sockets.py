@@ -162,8 +162,8 @@ def _bound(
     try:
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Those accepted inherit it (Linux, BSD): who has vanished without a word, and has nothing to
-        # be sent, is found by the kernel, if only after hours (tcp(7), tcp_keepalive_time).
+        # Those accepted inherit it (Linux, BSD): who has vanished without a word, and has nothing
+        # to be sent, is found by the kernel, if only after hours (tcp(7), tcp_keepalive_time).
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if reuseport:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
