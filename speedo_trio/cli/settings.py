@@ -75,10 +75,6 @@ def _file(settings: object, attribute: Attribute[str | None], value: object) -> 
         raise ConfigError(f"{attribute.name} is {value!r}; allowed is a path, or none")
 
 
-def _or_none(value: str | None) -> str | None:
-    return None if isinstance(value, str) and value.lower() == "none" else value
-
-
 def _processes(settings: object, attribute: Attribute[int], value: object) -> None:
     if type(value) is not int or not 1 <= value <= _MOST_PROCESSES:
         allowed = f"a whole number from 1 to {_MOST_PROCESSES}"
@@ -94,6 +90,25 @@ def _one_of(*allowed: str) -> Callable[[object, Attribute[str], object], None]:
     return validate
 
 
+_AdminURL: TypeAlias = Annotated[str | None, Parameter(group=_SERVING, metavar="URL")]
+_TokenFile: TypeAlias = Annotated[str | None, Parameter(group=_SERVING, metavar="FILE")]
+
+
+# Cyclopts sees a field with a converter as what the converter takes.
+
+
+def _url_or_none(value: _AdminURL) -> str | None:
+    return _or_none(value)
+
+
+def _file_or_none(value: _TokenFile) -> str | None:
+    return _or_none(value)
+
+
+def _or_none(value: str | None) -> str | None:
+    return None if isinstance(value, str) and value.lower() == "none" else value
+
+
 @frozen
 class Settings:
     """Everything that flags, environment variables and a configuration file can set."""
@@ -105,14 +120,14 @@ class Settings:
         default=(DEFAULT_BIND,), validator=_binds, kw_only=True
     )
     """Where to listen: tcp://host:port, tcp://:port for every address, port 0 for a free one,
-    unix:/path?mode=660. Give it again for more addresses."""
-    admin: Annotated[str | None, Parameter(group=_SERVING, metavar="URL")] = field(
-        default=None, converter=_or_none, validator=_admin, kw_only=True
-    )
+    unix:/path?mode=660, tls://host:port?cert=file, ws://host:port, wss://host:port?cert=file,
+    fd://3, systemd:name; +proxy after a scheme for PROXY headers. Give it again for more
+    addresses."""
+    admin: _AdminURL = field(default=None, converter=_url_or_none, validator=_admin, kw_only=True)
     """Where to show what the server does, over HTTP: a page, JSON, health and metrics. Like a bind,
     such as tcp://localhost:9293."""
-    admin_token_file: Annotated[str | None, Parameter(group=_SERVING, metavar="FILE")] = field(
-        default=None, converter=_or_none, validator=_file, kw_only=True
+    admin_token_file: _TokenFile = field(
+        default=None, converter=_file_or_none, validator=_file, kw_only=True
     )
     """A file with the token that clients of "admin" must send; needed where others can reach it."""
     processes: Annotated[int, Parameter(group=_SERVING)] = field(
