@@ -327,7 +327,7 @@ class Link:
         connection, wire = self.connection, self.connection.wire
         introduction = await door.header(wire)
         connection.introduction = introduction
-        if door.proxied:
+        if introduction.peer is not None:  # else the proxy speaks for itself
             self.counted = self._house.admit(connection.peer)
             if not self.counted:
                 self.end(Cause.REFUSED, drop=True)

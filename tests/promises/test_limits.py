@@ -235,6 +235,27 @@ async def test_rate_of_a_client_behind_a_proxy() -> None:
         assert stage.server.stats().closed == {Cause.REFUSED: 1}
 
 
+@pytest.mark.parametrize(
+    "header",
+    [b"PROXY UNKNOWN\r\n", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"],
+    ids=["version 1", "version 2"],
+)
+async def test_proxy_that_speaks_for_itself_is_not_limited(header: bytes) -> None:
+    """Its health checks come from one address, as often as it likes: it is trusted."""
+    limits = {"connections_per_address": 1, "rate_per_address": 0.001, "burst_per_address": 1}
+    async with serving(config=limited(**limits), bind=PROXIED) as stage:
+        for _ in range(5):
+            peer = await stage.peer()
+            await peer.send(header)
+            await talks(peer)
+        assert refusals(stage) == []
+        for peer in stage.peers:
+            peer.close()
+        await until(lambda: stage.server.stats().connections == 0)
+
+        assert not stage.server._house.guests._open
+
+
 # The bytes of all connections
 
 
