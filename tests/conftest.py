@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -18,6 +19,16 @@ from speedo_trio.io.watch import Watch
 from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.queue.lane import Tally
 from speedo_trio.worker.crew import Crew
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hang_up() -> None:
+    """Let SIGHUP do here, and in the processes that tests start, what it does by default.
+
+    Whoever runs the tests with nohup had it ignored, and that is inherited.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Gate:

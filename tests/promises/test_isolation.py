@@ -32,6 +32,7 @@ from tests.promises.scene import (
     Run,
     Scripted,
     echo,
+    echo_async,
     serving,
     until,
 )
@@ -426,8 +427,9 @@ async def test_a_generators_error_waits_for_the_messages_before_it(blocker: Bloc
     class Lazy(Scripted):
         def handle(self, data: bytes) -> Iterator[Message]:
             yield Run(self.close_and_block)
-            for number in range(5):
+            for number in range(4):
                 yield echo(self.connection, b"%d" % number)
+            yield echo_async(self.connection, b"4")  # so that the last has a turn of its own
             yield Run(last)
             raise ProtocolError("no more")
 
