@@ -13,6 +13,7 @@ import trio
 from attrs import define, evolve, field
 
 from speedo_trio.events import ConnectionRefused
+from speedo_trio.io.turnstile import Turnstile
 from speedo_trio.isolation import own_error
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from speedo_trio.protocol.message import Message
     from speedo_trio.queue.lane import Lane, Tally
     from speedo_trio.worker.crew import Crew
+
+_LOUD_BYTES = 131_072
+"""Bytes of those who send much that are read and parsed before all others get their turn: eight full
+reads, three milliseconds with short lines."""
 
 _logger = logging.getLogger("speedo_trio")
 
@@ -108,6 +113,8 @@ class House:
     tally: Tally
     watch: Watch
     guests: Guests
+    turnstile: Turnstile = field(init=False, factory=lambda: Turnstile(_LOUD_BYTES))
+    """What the links of loud peers go through before each read."""
     links: dict[int, Resident] = field(factory=dict)
     connections: int = 0
     """Connections so far."""

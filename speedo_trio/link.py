@@ -51,6 +51,11 @@ IDLE_LOOKS = 4
 """How often a connection is looked at within its idle timeout: idleness is seen at most a quarter
 of the timeout late."""
 
+_QUIET_BYTES = 1024
+"""The most that is read at once from a peer whose last read gave less, which never has to wait for
+its turn. More is what those send who pipeline or flood; then parsing what was read takes longer than
+all else that is done for it."""
+
 _ORDERLY = (
     Cause.EOF,
     Cause.CLOSED,
@@ -289,12 +294,20 @@ class Link:
         house, limits, wire = self._house, self._config.limits, self.connection.wire
         readable, read, handle = wire.readable, wire.read, handler.handle
         size, most = limits.read_bytes, limits.lane_bytes
+        quiet, turnstile, loud = min(size, _QUIET_BYTES), house.turnstile, 0
         while True:
             await readable()
-            data = read(size)
+            if loud and not turnstile.free(loud):
+                await turnstile.turn(loud)
+            data = read(size if loud else quiet)
             if data:
-                self.received += len(data)
-                house.held += len(data)
+                count = len(data)
+                if count < quiet:
+                    loud = 0
+                else:
+                    loud = count if loud else size  # the next is taken to be like this, or full
+                self.received += count
+                house.held += count
                 if self._take(handle(data)):  # not _admit: a coroutine less for every read
                     await self._admit_pending()
                 if self.received - self._executed_mark >= most or (
@@ -303,7 +316,9 @@ class Link:
                     await self._all_executed()
             elif self.connection.broken:  # sending has told it, and so taken it from reading
                 raise ConnectionLost("reset by the peer")
-            elif data is not None:
+            elif data is None:
+                loud = size  # what kept a layer busy gave nothing: pings, key updates
+            else:
                 break
         await self._admit(handler.eof())
         self.end(Cause.EOF)
@@ -378,11 +393,13 @@ class Link:
             return
         house, limits = self._house, self._config.limits
         for data in arrived(wire, limits.read_bytes):
-            self.received += len(data)
-            house.held += len(data)
-            await self._admit(handler.handle(data))
+            if data:
+                self.received += len(data)
+                house.held += len(data)
+                await self._admit(handler.handle(data))
             if self.held >= limits.lane_bytes or (house.held >= house.most_held and house.full()):
                 await self._all_executed()
+            await trio.lowlevel.checkpoint()  # which is where the grace may be over
         await self._admit(handler.draining())
         self.end(goodbye)
 

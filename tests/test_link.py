@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -278,6 +279,51 @@ async def test_handle_gets_no_more_than_read_bytes() -> None:
         chunks = [each for each in served.life if isinstance(each, bytes)]
         assert max(map(len, chunks)) <= 10
         assert b"".join(chunks) == bytes(100)
+
+
+class Looks(trio.abc.Instrument):
+    """Counts how often Trio has looked for what has come."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+async def read_at_once(peers: int, data: bytes) -> list[int]:
+    """Peers say something short, then all send the data: what was read between Trio's looks."""
+    looks = Looks()
+    trio.lowlevel.add_instrument(looks)
+    read: Counter[int] = Counter()
+
+    class Counting(Handler):
+        def handle(self, data: bytes) -> None:
+            read[looks.count] += len(data)
+
+    async with serving(Counting) as served:
+        clients = [await served.connect_tcp() for _ in range(peers)]
+        for client in clients:
+            await client.send_all(b"hello")
+        await eventually(lambda: read.total() == 5 * peers)
+        await settled()
+        read.clear()
+        for client in clients:  # without a checkpoint: all of it is there when Trio looks
+            with socket.fromfd(client.socket.fileno(), -1, -1) as copy:
+                assert copy.send(data) == len(data)
+        await eventually(lambda: read.total() == len(data) * peers)
+    trio.lowlevel.remove_instrument(looks)
+    return list(read.values())
+
+
+async def test_many_that_send_much_take_turns() -> None:
+    """However many there are, Trio looks for others after eight full reads."""
+    assert max(await read_at_once(40, bytes(50_000))) <= 8 * 16_384 + 40 * 1024
+
+
+async def test_many_that_send_little_do_not() -> None:
+    """They are read as they come."""
+    assert len(await read_at_once(40, bytes(1000))) <= 3
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from time import thread_time
 from typing import TYPE_CHECKING
 
 import trio
@@ -32,6 +33,17 @@ threads wait for no more than this to be encoded and sent."""
 ANSWER_BYTES = 65_536
 """The most that may wait here to be sent, a step's encoded bytes included: some five hundred of the
 longest pongs. A peer that makes this side answer and does not read the answers is lost."""
+
+_DECODE_SECONDS = 0.001
+"""How long this processor should take to decode what one read took from the wire below; after more
+than that the next read takes less. 16 KiB of pings or of key updates are ten milliseconds, in which
+nobody else would be served."""
+
+_LEAST_BYTES = 512
+"""The least that a read takes then."""
+
+_MOST_BYTES = 2**24
+"""More than any read takes."""
 
 _NOTHING = memoryview(b"")
 
@@ -64,6 +76,7 @@ class Layer(ABC):
         "_pending",
         "_pushed",
         "_rest",
+        "_stride",
         "_tears",
         "_torn",
     )
@@ -77,6 +90,7 @@ class Layer(ABC):
         self._ahead_end = 0  # how much of what is pending must leave for those to be sent
         self._pushed: trio.Event | None = None  # while a push is under way, what it sets at its end
         self._torn = False  # a push was cancelled, and what is pending may have left or not
+        self._stride = _MOST_BYTES  # the most that the next read takes from the wire below
         self._rest = _NOTHING  # decoded, and not yet asked for
         self._over = False  # nothing more is decoded
         self._failure: SpeedoError | None = None  # why; for the next read to raise
@@ -142,7 +156,7 @@ class Layer(ABC):
             return self._take(size)
         if self._over:
             return self._read_on(size)
-        raw = self._below.read(size)
+        raw = self._below.read(min(size, self._stride))
         if not raw:
             if raw is not None:
                 self._end()
@@ -170,14 +184,22 @@ class Layer(ABC):
         for raw in arrived(self._below, size):
             if self._over:
                 break
-            self._rest = memoryview(self._receive(raw))
+            if raw:
+                self._rest = memoryview(self._receive(raw))
+            yield self._take(size)
             yield from self._pieces(size)
         if self._failure is not None:
             self._read_on(size)
 
     def _receive(self, raw: bytes) -> bytes:
         with self._lock:
+            began = thread_time()  # of the processor: waiting for other threads doesn't count
             data = self._decode(raw)
+            took = thread_time() - began
+        if took > _DECODE_SECONDS:
+            self._stride = max(_LEAST_BYTES, len(raw) // 4)
+        elif self._stride < _MOST_BYTES:
+            self._stride *= 2
         if self._pending:
             self._send_answers()
         return data
@@ -332,7 +354,7 @@ class Layer(ABC):
 def arrived(wire: Wire, size: int) -> Iterator[bytes]:
     """What `wire` has received by now, in pieces of at most `size` bytes, without waiting.
 
-    What comes while the pieces are taken is left to be read: a peer that goes on sending cannot
+    A piece is empty where a layer had something to do and nothing came of it. What comes while the pieces are taken is left to be read: a peer that goes on sending cannot
     make it longer.
 
     Raises:

@@ -681,6 +681,80 @@ async def test_close() -> None:
     assert layer.farewells == 0
 
 
+# What takes long to decode
+
+
+class Slow(Boxes):
+    """Takes a processor a microsecond for each byte, times what the test says."""
+
+    seconds = 0.0
+    factor = 1.0
+
+    def _decode(self, raw: bytes) -> bytes:
+        Slow.seconds += len(raw) * 1e-6 * Slow.factor
+        return super()._decode(raw)
+
+
+class Counting(ScriptedWire):
+    """Remembers what was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    def read(self, size: int) -> bytes | None:
+        self.asked.append(size)
+        return super().read(size)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> type[Slow]:
+    """Decoding takes the time that it says, and not what this machine needs for it."""
+    monkeypatch.setattr("speedo_trio.io.layer.thread_time", lambda: Slow.seconds)
+    monkeypatch.setattr(Slow, "factor", 1.0)
+    return Slow
+
+
+def test_read_takes_less_after_what_took_long(slow: type[Slow]) -> None:
+    """So that nobody waits for long beside a peer that sends the dearest that there is."""
+    below = Counting()
+    layer = slow(below)
+    below.arrive(box(b"?", b"x") * 10_000)
+    for _ in range(20):
+        assert layer.read(16_384) is None
+
+    assert below.asked[:2] == [16_384, 4096]
+    assert set(below.asked[10:]) == {512, 1024}  # which is about a millisecond
+
+
+def test_read_takes_no_less_than_the_least(slow: type[Slow]) -> None:
+    """However long that takes."""
+    slow.factor = 1000.0
+    below = Counting()
+    layer = slow(below)
+    below.arrive(box(b"?", b"x") * 10_000)
+    for _ in range(20):
+        layer.read(16_384)
+
+    assert min(below.asked) == below.asked[-1] == 512
+
+
+def test_read_takes_more_again_when_it_is_quick(slow: type[Slow]) -> None:
+    """After a few reads as much as is asked for."""
+    slow.factor = 1000.0
+    below = Counting()
+    layer = slow(below)
+    below.arrive(box(b"D", bytes(10_000)) * 20)
+    for _ in range(5):
+        layer.read(16_384)
+    slow.factor = 0.0
+    while below.unread():
+        layer.read(16_384)
+
+    assert below.asked.count(16_384) > 5
+    assert 512 in below.asked
+
+
 # What has arrived
 
 
@@ -703,6 +777,15 @@ async def test_arrived_is_all_that_has_arrived(floors: int) -> None:
 
     assert b"".join(await drained(layer)) == b"0123456789abyyy"
     assert max(map(len, await drained(layer)), default=0) <= 10
+
+
+async def test_arrived_tells_of_what_gave_nothing() -> None:
+    """An empty piece for each read below, so that whoever takes the pieces can rest in between."""
+    layer, below = pair()
+    below.arrive(box(b"?", b"x") * 10)
+
+    assert b"" in await drained(layer)
+    assert len(boxes(below.sent)) == 10
 
 
 async def test_arrived_begins_with_the_rest() -> None:
