@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from speedo_trio.worker.crew import Crew
 
 _LOUD_BYTES = 131_072
-"""Bytes of those who send much that are read and parsed before all others get their turn: eight full
-reads, three milliseconds with short lines."""
+"""Bytes of those who send much that are read and parsed before all others get their turn: eight
+full reads, three milliseconds with short lines."""
 
 _logger = logging.getLogger("speedo_trio")
 
@@ -114,7 +114,7 @@ class House:
     watch: Watch
     guests: Guests
     turnstile: Turnstile = field(init=False, factory=lambda: Turnstile(_LOUD_BYTES))
-    """What the links of loud peers go through before each read."""
+    """What a link goes through before it reads again from a peer that has just filled a read."""
     links: dict[int, Resident] = field(factory=dict)
     connections: int = 0
     """Connections so far."""

@@ -51,11 +51,6 @@ IDLE_LOOKS = 4
 """How often a connection is looked at within its idle timeout: idleness is seen at most a quarter
 of the timeout late."""
 
-_QUIET_BYTES = 1024
-"""The most that is read at once from a peer whose last read gave less, which never has to wait for
-its turn. More is what those send who pipeline or flood; then parsing what was read takes longer than
-all else that is done for it."""
-
 _ORDERLY = (
     Cause.EOF,
     Cause.CLOSED,
@@ -294,18 +289,15 @@ class Link:
         house, limits, wire = self._house, self._config.limits, self.connection.wire
         readable, read, handle = wire.readable, wire.read, handler.handle
         size, most = limits.read_bytes, limits.lane_bytes
-        quiet, turnstile, loud = min(size, _QUIET_BYTES), house.turnstile, 0
+        turnstile, loud = house.turnstile, 0  # bytes of the last read, if it was a full one
         while True:
             await readable()
             if loud and not turnstile.free(loud):
                 await turnstile.turn(loud)
-            data = read(size if loud else quiet)
+            data = read(size)
             if data:
                 count = len(data)
-                if count < quiet:
-                    loud = 0
-                else:
-                    loud = count if loud else size  # the next is taken to be like this, or full
+                loud = size if count == size else 0
                 self.received += count
                 house.held += count
                 if self._take(handle(data)):  # not _admit: a coroutine less for every read

@@ -354,8 +354,8 @@ class Layer(ABC):
 def arrived(wire: Wire, size: int) -> Iterator[bytes]:
     """What `wire` has received by now, in pieces of at most `size` bytes, without waiting.
 
-    A piece is empty where a layer had something to do and nothing came of it. What comes while the pieces are taken is left to be read: a peer that goes on sending cannot
-    make it longer.
+    A piece is empty where a layer had something to do and nothing came of it. What comes while
+    the pieces are taken is left to be read: a peer that goes on sending cannot make it longer.
 
     Raises:
         ConnectionLost: the wire broke.
