@@ -318,7 +318,7 @@ async def read_at_once(peers: int, data: bytes) -> list[int]:
 
 async def test_many_that_send_much_take_turns() -> None:
     """Once each has shown that it does, Trio looks for others after eight full reads."""
-    first, *others = await read_at_once(40, bytes(100_000))
+    first, *others = await read_at_once(40, bytes(50_000))
 
     assert first <= 40 * 16_384
     assert max(others) <= 8 * 16_384
