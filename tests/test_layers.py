@@ -92,7 +92,9 @@ def layers(monkeypatch: pytest.MonkeyPatch) -> None:
             raise HandshakeError("TLS handshake: wrong version number")
         return Shouting(below, TLS)
 
-    async def accept_websocket(below: Wire, *, path: object, choose: Choose) -> Shouting:
+    async def accept_websocket(
+        below: Wire, *, path: object, choose: Choose, origins: object
+    ) -> Shouting:
         request = (await hello(below)).decode()
         chosen = choose(OFFERED)
         return Shouting(below, WebSocketInfo(path=request.strip(), subprotocol=chosen, headers=()))

@@ -215,6 +215,55 @@ async def test_refusal(data: bytes, status: int, text: str) -> None:
     assert not below.closed
 
 
+HERE = ("https://app.example.org", "http://localhost:8080")
+
+
+@pytest.mark.parametrize("origin", [*HERE, "HTTPS://App.Example.org", None])
+async def test_origin_that_may_connect(origin: str | None) -> None:
+    """One that is listed; or none, which no browser sends."""
+    below = ScriptedWire()
+    below.arrive(request(f"Origin: {origin}") if origin else request())
+    await accept(below, origins=HERE)
+
+    assert below.sent.startswith(b"HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "seen"),
+    [
+        (["Origin: https://evil.example"], "https://evil.example"),
+        (["Origin: null"], "null"),
+        (["Origin:"], ""),
+        (["Origin: https://app.example.org:444"], "https://app.example.org:444"),
+        (["Origin: https://app.example.org.evil.example"], "https://app.example.org.evil.example"),
+        (["Origin: https://app.example.org https://b"], "https://app.example.org https://b"),
+        (["Origin: https://app.example.org", "Origin: https://evil"], "https://evil"),
+    ],
+)
+async def test_origin_that_may_not_connect(lines: list[str], seen: str) -> None:
+    """A browser can't be used by a page from elsewhere (RFC 6455, 10.2)."""
+    below = ScriptedWire()
+    below.arrive(request(*lines))
+    below.end()
+    with pytest.raises(HandshakeError) as refused:
+        await accept(below, origins=HERE)
+
+    allowed = "https://app.example.org, http://localhost:8080"
+    text = f"pages of '{seen}' may not connect here, only those of {allowed}"
+    assert str(refused.value) == f"WebSocket handshake: {text}"
+    assert below.sent.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert below.sent.endswith(f"\r\n\r\n{text}\n".encode())
+
+
+async def test_any_origin() -> None:
+    """May connect if none is listed."""
+    below = ScriptedWire()
+    below.arrive(request("Origin: https://evil.example"))
+    await accept(below)
+
+    assert below.sent.startswith(b"HTTP/1.1 101 ")
+
+
 async def test_choice_that_was_not_offered() -> None:
     """Is a mistake of this side."""
     below = ScriptedWire()

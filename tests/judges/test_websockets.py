@@ -129,6 +129,20 @@ def test_another_path(server: Command) -> None:
     assert invalid.value.response.body == b"there is nothing at /elsewhere\n"
 
 
+def test_origins(ends: Ends) -> None:
+    """Pages of the origin that is listed are served, and who sends none; others are told."""
+    server = ends(Command("echo", "ws://127.0.0.1:0?origin=https://app.example.org"))
+    for origin in ("https://app.example.org", None):
+        with client(server, "/", origin=origin) as websocket:
+            websocket.send(b"hello\n")
+            assert receive(websocket, 6) == b"hello\n"
+    with pytest.raises(InvalidStatus) as invalid:
+        client(server, "/", origin="https://evil.example")
+
+    assert invalid.value.response.status_code == 403
+    assert b"'https://evil.example' may not connect" in (invalid.value.response.body or b"")
+
+
 def test_a_drain_says_goodbye(ends: Ends) -> None:
     """A client is told its end by a Close with a code of success, and the server waits for it."""
     server = ends(Command("echo", "ws://127.0.0.1:0"))
