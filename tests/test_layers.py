@@ -67,8 +67,8 @@ class Shouting:
     async def push(self, data: Data) -> int:
         return await self.below.push(bytes(data).upper())
 
-    async def send_eof(self) -> None:
-        await self.below.send_eof()
+    async def send_eof(self, *, leaving: bool = False) -> None:
+        await self.below.send_eof(leaving=leaving)
 
     async def close(self) -> None:
         await self.below.close()

@@ -88,13 +88,17 @@ class WebSocketWire(Layer):
         await self._say(response)
         self._rest = memoryview(self._receive(rest))
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, leaving: bool = False) -> None:
         """Send a Close: with 1000, with the peer's code if it has closed, or with its error.
+
+        It is 1001, for going away, with `leaving`; unless the peer has ended its stream.
 
         Then `read` goes on up to the peer's Close; only when that had come before, or nothing more
         can, the wire below ends as well. A peer that takes no bytes gets it within a second or not
         at all.
         """
+        if leaving and not self._over:
+            self._close = CloseReason.GOING_AWAY.to_bytes(2, "big")
         await self._say_farewell()
         if self._over:
             try:

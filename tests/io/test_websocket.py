@@ -630,6 +630,33 @@ async def test_close_of_this_side() -> None:
     assert below.eofs == 1
 
 
+async def test_going_away() -> None:
+    """Is told with 1001 (RFC 6455, 7.4.1)."""
+    wire, below = await opened()
+    wire.send_nowait(b"bye")
+    await wire.send_eof(leaving=True)
+
+    assert frames_in(below.sent) == [(BINARY, b"bye"), (CLOSE, (1001).to_bytes(2, "big"))]
+    below.arrive(close(1001))
+    assert wire.read(100) == b""
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"), [(close(4000), 4000), (frame(TEXT, b"x"), 1003), (b"", 1000)]
+)
+async def test_going_away_when_all_is_said(raw: bytes, code: int) -> None:
+    """The peer's own code, its mistake or its end comes first."""
+    wire, below = await opened()
+    below.arrive(raw)
+    below.end()
+    with suppress(ProtocolError):
+        assert wire.read(100) == b""
+    await wire.send_eof(leaving=True)
+
+    ((opcode, payload),) = frames_in(below.sent)
+    assert (opcode, payload[:2]) == (CLOSE, code.to_bytes(2, "big"))
+
+
 async def test_end_without_a_close() -> None:
     """Is an end as well; the peer still gets what it is owed."""
     wire, below = await opened()
@@ -650,7 +677,7 @@ async def test_peer_that_goes_with_the_close() -> None:
     below.arrive(close(1000))
     assert wire.read(100) == b""
 
-    async def send_eof() -> None:
+    async def send_eof(*, leaving: bool = False) -> None:
         raise ConnectionLost("broken pipe")
 
     below.send_eof = send_eof  # type: ignore[method-assign]  # as a socket that was reset does

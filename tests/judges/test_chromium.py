@@ -158,12 +158,12 @@ def test_a_page_from_elsewhere(chrome: Chrome, ends: Ends) -> None:
 
 
 def test_a_drain(chrome: Chrome, ends: Ends) -> None:
-    """A page that stays is told the end in good order, and the server's end is clean."""
+    """A page that stays is told that the server goes away, and the server's end is clean."""
     server = ends(Command("echo", "ws://127.0.0.1:0"))
     assert run(chrome, STAY, server.address) == "open"
     server.send(signal.SIGTERM)
 
-    assert run(chrome, GONE) == {"code": 1000, "wasClean": True}
+    assert run(chrome, GONE) == {"code": 1001, "wasClean": True}
     assert server.end() == 0
     server.wait_for("drained 1 connection in .* nothing dropped\n")
 
