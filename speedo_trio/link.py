@@ -61,6 +61,9 @@ _ORDERLY = (
 )
 """After these a connection still finishes; when it can't, that is the reason of its end."""
 
+_LEAVING = (Cause.DRAINED, Cause.FIRST_MESSAGE, Cause.IDLE, Cause.LIFETIME)
+"""This side goes of its own accord, while the peer may have had more to say."""
+
 _NOBODY_WAITS = (Cause.LOST, Cause.ABORTED)
 """After these nothing counts as dropped: the peer is gone, or our side wanted it so."""
 
@@ -404,8 +407,9 @@ class Link:
         if self.connection.broken:  # the last reply did not get through
             raise ConnectionLost("reset by the peer")
         self._lingering = True
-        await self.connection.send_eof()
-        if self._reason is None or self._reason.cause is not Cause.EOF:
+        cause = None if self._reason is None else self._reason.cause
+        await self.connection.send_eof(leaving=cause in _LEAVING)
+        if cause is not Cause.EOF:
             with trio.move_on_after(self._config.timeouts.linger):
                 while self.connection.wire.read(self._config.limits.read_bytes) != b"":
                     await self.connection.wire.readable()

@@ -67,8 +67,8 @@ class Shouting:
     async def push(self, data: Data) -> int:
         return await self.below.push(bytes(data).upper())
 
-    async def send_eof(self) -> None:
-        await self.below.send_eof()
+    async def send_eof(self, *, leaving: bool = False) -> None:
+        await self.below.send_eof(leaving=leaving)
 
     async def close(self) -> None:
         await self.below.close()
@@ -92,7 +92,9 @@ def layers(monkeypatch: pytest.MonkeyPatch) -> None:
             raise HandshakeError("TLS handshake: wrong version number")
         return Shouting(below, TLS)
 
-    async def accept_websocket(below: Wire, *, path: object, choose: Choose) -> Shouting:
+    async def accept_websocket(
+        below: Wire, *, path: object, choose: Choose, origins: object
+    ) -> Shouting:
         request = (await hello(below)).decode()
         chosen = choose(OFFERED)
         return Shouting(below, WebSocketInfo(path=request.strip(), subprotocol=chosen, headers=()))

@@ -20,7 +20,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConnectionClosed, ConnectionLost, HandlerError, ProtocolError
 from speedo_trio.events import Cause, CloseReason, ConnectionFailed, DrainReport, Event
-from speedo_trio.io.wire import SocketWire
+from speedo_trio.io.wire import SocketWire, StreamWire
 from speedo_trio.protocol.handler import (
     Connection,
     ProtocolHandler,
@@ -1087,6 +1087,57 @@ async def test_end_is_told_before_the_linger() -> None:
             before = len(served.server.connections)
             await client.send_eof()
             await eventually(lambda before=before: len(served.server.connections) < before)  # type: ignore[misc]  # binds it
+
+
+@pytest.mark.parametrize(
+    ("cause", "leaving"),
+    [
+        (Cause.DRAINED, True),
+        (Cause.FIRST_MESSAGE, True),
+        (Cause.IDLE, True),
+        (Cause.LIFETIME, True),
+        (Cause.CLOSED, False),
+        (Cause.EOF, False),
+        (Cause.HANDLER_ERROR, False),
+    ],
+)
+async def test_wire_is_told_who_leaves(
+    cause: Cause, *, leaving: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the end of the stream: whether this side goes of its own accord."""
+    told: list[bool] = []
+
+    async def send_eof(self: StreamWire, *, leaving: bool = False) -> None:
+        told.append(leaving)
+
+    class Ends(Handler):
+        def handle(self, data: bytes) -> Messages:
+            if cause is Cause.HANDLER_ERROR:
+                raise ValueError
+            self.connection.close()
+            return None
+
+    monkeypatch.setattr(StreamWire, "send_eof", send_eof)
+    timeouts = {
+        Cause.FIRST_MESSAGE: Timeouts(linger=0.0, first_message=0.01),
+        Cause.IDLE: Timeouts(linger=0.0, idle=0.01),
+        Cause.LIFETIME: Timeouts(linger=0.0, lifetime=0.01),
+    }
+    async with serving(Ends, timeouts=timeouts.get(cause, Timeouts(linger=0.0))) as served:
+        client = served.connect()
+        await settled()
+        match cause:
+            case Cause.DRAINED:
+                served.nursery.start_soon(served.server.drain)
+            case Cause.EOF:
+                await client.send_eof()
+            case Cause.CLOSED | Cause.HANDLER_ERROR:
+                await client.send_all(b"x")
+            case _:
+                pass
+
+        assert (await served.ended()).cause is cause
+        assert told == [leaving]
 
 
 async def test_linger_is_bounded() -> None:

@@ -29,6 +29,8 @@ option          with
 ``trust``       ``+proxy``   networks whose PROXY headers are believed, commas between;
                              loopback if not given
 ``path``        ``+ws``      the path, where the URL has no place for one
+``origin``      WebSocket    origins whose pages may connect (RFC 6455, 10.2), as browsers send
+                             them, commas between; any if not given
 ==============  ===========  =================================================================
 
 Next: `speedo_trio.io.sockets`, which opens them.
@@ -75,6 +77,10 @@ _OVER_TCP: dict[str, frozenset[str]] = {
 }
 """The schemes that stand for TCP, and the layers that they have without being asked."""
 
+_ORIGIN = r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?"
+"""What a browser sends of a page's origin (RFC 6454, 6.2). The origin ``null`` can't be
+allowed: every page can get it, by way of a sandbox."""
+
 ALLOWED = (
     "allowed are tcp://host:port, tcp://[v6]:port, tcp://:port, unix:/path?mode=660, fd://3, "
     "systemd:, systemd:name, tls://host:port?cert=file, ws://host:port/path, "
@@ -90,6 +96,7 @@ _HINTS = {
     "alpn": "alpn=names",
     "trust": "trust=networks",
     "path": "path=/path",
+    "origin": "origin=scheme://host:port, or several",
 }
 
 
@@ -137,6 +144,8 @@ class Bind:
     tls: TLSFiles | None = None
     websocket: str | None = None
     """The path that is served, any when it is empty; None: no WebSocket."""
+    origins: tuple[str, ...] = ()
+    """Whose pages may open a WebSocket, in lower case; none: all."""
 
     def __str__(self) -> str:
         """The bind as a URL, which `parse_bind` reads back."""
@@ -203,6 +212,8 @@ class Bind:
             yield f"trust={quote(str(self.proxy), safe=',/:')}"
         if self.websocket and not isinstance(self.source, TCPSource):
             yield f"path={quote(self.websocket)}"
+        if self.origins:
+            yield f"origin={quote(','.join(self.origins), safe=',/:[]')}"
 
 
 def parse_bind(text: str) -> Bind:
@@ -219,14 +230,15 @@ def parse_bind(text: str) -> Bind:
     source, path = _source(text, match["scheme"], match["place"], options)
     proxy = _trusted(text, options) if "proxy" in layers else None
     files = _files(text, options) if "tls" in layers else None
-    websocket = None
+    websocket, origins = None, ""
     if "ws" in layers:
         over_tcp = isinstance(source, TCPSource)
         websocket = path if over_tcp else options.take("path", "", like="/[!-~]+")
+        origins = options.take("origin", "", like=f"(?i:{_ORIGIN}(,{_ORIGIN})*)").lower()
     elif path:
         raise _no_bind(text)
     options.finish()
-    return Bind(source, proxy, files, websocket)
+    return Bind(source, proxy, files, websocket, tuple(filter(None, origins.split(","))))
 
 
 def _no_bind(text: str) -> BindError:

@@ -272,9 +272,9 @@ class WireConnection:
                 self._rest = memoryview(self._rest)[sent:] if sent < len(self._rest) else b""
             self._open_gates()
 
-    async def send_eof(self) -> None:
-        """Tell the peer that no more comes."""
-        await self.wire.send_eof()
+    async def send_eof(self, *, leaving: bool = False) -> None:
+        """Tell the peer that no more comes, as `Wire.send_eof` does."""
+        await self.wire.send_eof(leaving=leaving)
 
     def shut(self) -> int:
         """Send nothing more; after this nobody but the writer task uses the wire.

@@ -116,7 +116,12 @@ class Door:
         if self.bind.websocket is not None:
             from speedo_trio.io.websocket import accept_websocket  # noqa: PLC0415  # as above
 
-            framed = await accept_websocket(wire, path=self.bind.websocket or None, choose=choose)
+            framed = await accept_websocket(
+                wire,
+                path=self.bind.websocket or None,
+                choose=choose,
+                origins=self.bind.origins,
+            )
             wire, websocket = framed, framed.info
         return wire, tls, websocket
 

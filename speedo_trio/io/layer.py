@@ -258,7 +258,7 @@ class Layer(ABC):
             behind -= await self._push_pending()
         return self._send_steps(data, sent)
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, leaving: bool = False) -> None:
         """Say farewell, and have the wire below do so.
 
         A peer that takes no bytes gets it within a second or not at all.

@@ -51,6 +51,9 @@ class UpgradeRequest:
         """In their order, names in lower case."""
         self.subprotocols: tuple[str, ...] = ()
         """Those that the client offers, the one that it likes best first."""
+        self.origins: tuple[str, ...] = ()
+        """The origin of the page that asks, in lower case (RFC 6454, 7); empty: no browser asks.
+        Who sends several is no browser."""
 
     @property
     def rest(self) -> bytes:
@@ -79,6 +82,7 @@ class UpgradeRequest:
         self.path = _path(self.target)
         self._key = self._checked_key()
         self.subprotocols = tuple(self._items("sec-websocket-protocol"))
+        self.origins = tuple(origin.lower() for origin in self._values("origin"))
         return True
 
     def accept(self, subprotocol: str | None) -> bytes:

@@ -33,7 +33,7 @@ else:
     _missing = None
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from speedo_trio.io.wire import Data, Wire
 
@@ -88,13 +88,17 @@ class WebSocketWire(Layer):
         await self._say(response)
         self._rest = memoryview(self._receive(rest))
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, leaving: bool = False) -> None:
         """Send a Close: with 1000, with the peer's code if it has closed, or with its error.
+
+        It is 1001, for going away, with `leaving`; unless the peer has ended its stream.
 
         Then `read` goes on up to the peer's Close; only when that had come before, or nothing more
         can, the wire below ends as well. A peer that takes no bytes gets it within a second or not
         at all.
         """
+        if leaving and not self._over:
+            self._close = CloseReason.GOING_AWAY.to_bytes(2, "big")
         await self._say_farewell()
         if self._over:
             try:
@@ -165,6 +169,7 @@ async def accept_websocket(
     *,
     path: str | None,
     choose: Callable[[tuple[str, ...]], str | None],
+    origins: Collection[str] = (),
     limit: int = LIMIT_BYTES,
 ) -> WebSocketWire:
     """Do a server's side of the handshake; the wire `below` belongs to the result.
@@ -177,6 +182,8 @@ async def accept_websocket(
         path: the one that may be asked for, without a query; None for any.
         choose: gives one of the subprotocols that the peer offers, or None; it raises
             `ProtocolError` to refuse the peer.
+        origins: those whose pages may ask, in lower case; none: all. Who tells no origin is no
+            browser, and may ask.
         limit: the most bytes in a message.
 
     Raises:
@@ -193,6 +200,7 @@ async def accept_websocket(
             pass
         if path is not None and request.path != path:
             raise BadRequest(HTTPStatus.NOT_FOUND, f"there is nothing at {request.path}")
+        _check_origin(request, origins)
         subprotocol = _chosen(choose, request.subprotocols)
     except BadRequest as bad:
         await part(below, bad.response)
@@ -201,6 +209,14 @@ async def accept_websocket(
     wire = WebSocketWire(below, info, limit)
     await wire.begin(request.accept(subprotocol), request.rest)
     return wire
+
+
+def _check_origin(request: UpgradeRequest, allowed: Collection[str]) -> None:
+    """Browsers connect for any page, with what rights their user has here (RFC 6455, 10.2)."""
+    for origin in request.origins:
+        if allowed and origin not in allowed:
+            text = f"pages of {origin!r} may not connect here, only those of {', '.join(allowed)}"
+            raise BadRequest(HTTPStatus.FORBIDDEN, text)
 
 
 def _chosen(

@@ -66,8 +66,12 @@ class Wire(Protocol):
         good for nothing more. A socket has sent nothing then.
         """
 
-    async def send_eof(self) -> None:
-        """Tell the peer that no more comes, if the wire can."""
+    async def send_eof(self, *, leaving: bool = False) -> None:
+        """Tell the peer that no more comes, if the wire can.
+
+        With `leaving`, also that this side goes of its own accord, not because all is said; few
+        wires have words for that.
+        """
 
     async def close(self) -> None:
         """Let go of the wire at once, without waiting for the peer. Calls that wait end."""
@@ -135,7 +139,7 @@ class SocketWire:
             if sent := self.send_nowait(data):
                 return sent
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, leaving: bool = False) -> None:
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as error:
@@ -187,7 +191,7 @@ class StreamWire:
             await self._stream.send_all(data)
         return len(data)
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, leaving: bool = False) -> None:
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
             with _losses():
                 await self._stream.send_eof()

@@ -98,7 +98,7 @@ class ScriptedWire:
                 await self._stirred.wait()
         return sent
 
-    async def send_eof(self) -> None:
+    async def send_eof(self, *, leaving: bool = False) -> None:
         self.eofs += 1
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -69,6 +70,18 @@ CERT = TLSFiles(cert="c.pem", key=None, ca=None, alpn=())
         ("wss://h:1/a/b?cert=c.pem", Bind(TCPSource("h", 1), tls=CERT, websocket="/a/b")),
         ("ws+tls://h:1?cert=c.pem", Bind(TCPSource("h", 1), tls=CERT, websocket="")),
         ("unix+ws:/s?path=/mqtt", Bind(UnixSource("/s"), websocket="/mqtt")),
+        (
+            "ws://h:1/a?origin=https://App.example.org,http://[::1]:8080",
+            Bind(
+                TCPSource("h", 1),
+                websocket="/a",
+                origins=("https://app.example.org", "http://[::1]:8080"),
+            ),
+        ),
+        (
+            "unix+ws:/s?origin=chrome-extension://abc",
+            Bind(UnixSource("/s"), websocket="", origins=("chrome-extension://abc",)),
+        ),
         ("fd+tls://7?cert=c.pem", Bind(FdSource(7), tls=CERT)),
         (
             "systemd+ws+tls+proxy:web?cert=c.pem",
@@ -135,6 +148,17 @@ def test_addresses_to_listen_on(text: str, bind: Bind) -> None:
         "ws://localhost:9292?path=/x",
         "ws://localhost:9292/with space",
         "unix+ws:/p?path=x",
+        "ws://localhost:9292?origin=",
+        "ws://localhost:9292?origin=null",
+        "ws://localhost:9292?origin=*",
+        "ws://localhost:9292?origin=example.org",
+        "ws://localhost:9292?origin=https://",
+        "ws://localhost:9292?origin=https://example.org/",
+        "ws://localhost:9292?origin=https://example.org:",
+        "ws://localhost:9292?origin=https://example.org,",
+        "ws://localhost:9292?origin=https://user@example.org",
+        "ws://localhost:9292?origin=https://b\u00fccher.example",
+        "tls://localhost:9292?cert=c&origin=https://example.org",
         "fd:3",
         "fd://",
         "fd://-1",
@@ -186,6 +210,7 @@ def test_what_is_no_address(text: str) -> None:
         ("fd://3?mode=600", "mode=600", "no option"),
         ("tls://h:1", "tls://h:1", "?cert=file"),
         ("tcp+proxy://h:1?trust=me", "me", "network"),
+        ("ws://h:1?origin=h", "origin=h", "origin=scheme://host:port"),
         ("tls+tls://h:1?cert=c", "twice", "once"),
         ("unix:/" + "x" * 199, "200 bytes", "107"),
     ],
@@ -224,6 +249,11 @@ HOSTS = st.one_of(
 )
 PATHS = st.from_regex(r"/[a-z0-9/.]{1,20}", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+ORIGINS = st.lists(
+    st.from_regex(
+        r"[a-z][a-z0-9+.-]{0,9}://(\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", fullmatch=True
+    )
+)
 BINDS = st.builds(
     Bind,
     st.one_of(
@@ -243,7 +273,16 @@ BINDS = st.builds(
             alpn=st.sampled_from([(), ("mqtt",), ("h2", "http/1.1"), ("a&b=c+d%20",)]),
         ),
     ),
-    websocket=st.one_of(st.none(), st.just(""), PATHS),
+).flatmap(
+    lambda bind: st.one_of(
+        st.just(bind),
+        st.builds(
+            evolve,
+            st.just(bind),
+            websocket=st.one_of(st.just(""), PATHS),
+            origins=ORIGINS.map(tuple),
+        ),
+    )
 )
 
 
@@ -261,7 +300,7 @@ def test_inherited_bind_has_the_same_layers(bind: Bind, number: int) -> None:
     assert inherited.source == FdSource(number)
     assert inherited.layered == bind.layered
     assert (inherited.proxy, inherited.tls) == (bind.proxy, bind.tls)
-    assert inherited.websocket == bind.websocket
+    assert (inherited.websocket, inherited.origins) == (bind.websocket, bind.origins)
 
 
 def test_allowed_tells_every_form() -> None:

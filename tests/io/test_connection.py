@@ -34,7 +34,7 @@ class FakeWire:
         self.room = room
         self.most = most
         self.sent = bytearray()
-        self.ended = False
+        self.ended = self.left = False
         self._lost = False
         self._stirred = trio.Event()
         self._sending = threading.Lock()
@@ -68,8 +68,8 @@ class FakeWire:
         await trio.lowlevel.checkpoint()
         return sent
 
-    async def send_eof(self) -> None:
-        self.ended = True
+    async def send_eof(self, *, leaving: bool = False) -> None:
+        self.ended, self.left = True, leaving
 
     async def readable(self) -> NoReturn:
         raise AssertionError
@@ -866,12 +866,14 @@ async def test_slow_reader_of_a_stream_is_not_cut(
     assert received == 1_000_000
 
 
-async def test_send_eof_is_passed_on(owner: Owner) -> None:
+@pytest.mark.parametrize("leaving", [False, True])
+async def test_send_eof_is_passed_on(owner: Owner, *, leaving: bool) -> None:
     """To the wire."""
     wire = FakeWire()
-    await connect(owner, wire).send_eof()
+    await connect(owner, wire).send_eof(leaving=leaving)
 
     assert wire.ended
+    assert wire.left is leaving
 
 
 async def test_writes_over_a_stream_without_buffers(owner: Owner, nursery: trio.Nursery) -> None:

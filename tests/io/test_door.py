@@ -272,16 +272,22 @@ async def test_layers_lie_one_upon_the_other(
 
 
 @pytest.mark.parametrize(
-    ("text", "path"), [("ws://:1", None), ("ws://:1/", None), ("ws://:1/mqtt", "/mqtt")]
+    ("text", "path", "origins"),
+    [
+        ("ws://:1", None, ()),
+        ("ws://:1/", None, ()),
+        ("ws://:1/mqtt", "/mqtt", ()),
+        ("ws://:1?origin=https://a,https://b", None, ("https://a", "https://b")),
+    ],
 )
-async def test_websocket_is_told_path_and_choice(
-    text: str, path: str | None, layers: Layers, peer: Peer
+async def test_websocket_is_told_what_the_bind_says(
+    text: str, path: str | None, origins: tuple[str, ...], layers: Layers, peer: Peer
 ) -> None:
-    """Without a path any will do."""
+    """Without a path any will do, and without origins any of them."""
     wire, _, _ = await door_of(text).enter(peer.wire, choose)
 
     assert isinstance(wire, Wrapped)
-    assert wire.made_with == {"path": path, "choose": choose}
+    assert wire.made_with == {"path": path, "choose": choose, "origins": origins}
 
 
 async def test_new_certificates_are_for_new_peers(layers: Layers, peer: Peer) -> None:

@@ -76,6 +76,13 @@ def test_request() -> None:
     assert upgrade.rest == b""
 
 
+def test_origins() -> None:
+    """They are compared without regard to case, so in lower case; a client has none or one."""
+    assert fed(request()).origins == ()
+    assert fed(request("Origin: HTTPS://A.Example")).origins == ("https://a.example",)
+    assert fed(request("Origin: a", "Origin: b")).origins == ("a", "b")
+
+
 def test_accept() -> None:
     """The key's proof is that of RFC 6455, 1.3."""
     upgrade = fed(request())

@@ -215,6 +215,55 @@ async def test_refusal(data: bytes, status: int, text: str) -> None:
     assert not below.closed
 
 
+HERE = ("https://app.example.org", "http://localhost:8080")
+
+
+@pytest.mark.parametrize("origin", [*HERE, "HTTPS://App.Example.org", None])
+async def test_origin_that_may_connect(origin: str | None) -> None:
+    """One that is listed; or none, which no browser sends."""
+    below = ScriptedWire()
+    below.arrive(request(f"Origin: {origin}") if origin else request())
+    await accept(below, origins=HERE)
+
+    assert below.sent.startswith(b"HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "seen"),
+    [
+        (["Origin: https://evil.example"], "https://evil.example"),
+        (["Origin: null"], "null"),
+        (["Origin:"], ""),
+        (["Origin: https://app.example.org:444"], "https://app.example.org:444"),
+        (["Origin: https://app.example.org.evil.example"], "https://app.example.org.evil.example"),
+        (["Origin: https://app.example.org https://b"], "https://app.example.org https://b"),
+        (["Origin: https://app.example.org", "Origin: https://evil"], "https://evil"),
+    ],
+)
+async def test_origin_that_may_not_connect(lines: list[str], seen: str) -> None:
+    """A browser can't be used by a page from elsewhere (RFC 6455, 10.2)."""
+    below = ScriptedWire()
+    below.arrive(request(*lines))
+    below.end()
+    with pytest.raises(HandshakeError) as refused:
+        await accept(below, origins=HERE)
+
+    allowed = "https://app.example.org, http://localhost:8080"
+    text = f"pages of '{seen}' may not connect here, only those of {allowed}"
+    assert str(refused.value) == f"WebSocket handshake: {text}"
+    assert below.sent.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert below.sent.endswith(f"\r\n\r\n{text}\n".encode())
+
+
+async def test_any_origin() -> None:
+    """May connect if none is listed."""
+    below = ScriptedWire()
+    below.arrive(request("Origin: https://evil.example"))
+    await accept(below)
+
+    assert below.sent.startswith(b"HTTP/1.1 101 ")
+
+
 async def test_choice_that_was_not_offered() -> None:
     """Is a mistake of this side."""
     below = ScriptedWire()
@@ -581,6 +630,33 @@ async def test_close_of_this_side() -> None:
     assert below.eofs == 1
 
 
+async def test_going_away() -> None:
+    """Is told with 1001 (RFC 6455, 7.4.1)."""
+    wire, below = await opened()
+    wire.send_nowait(b"bye")
+    await wire.send_eof(leaving=True)
+
+    assert frames_in(below.sent) == [(BINARY, b"bye"), (CLOSE, (1001).to_bytes(2, "big"))]
+    below.arrive(close(1001))
+    assert wire.read(100) == b""
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"), [(close(4000), 4000), (frame(TEXT, b"x"), 1003), (b"", 1000)]
+)
+async def test_going_away_when_all_is_said(raw: bytes, code: int) -> None:
+    """The peer's own code, its mistake or its end comes first."""
+    wire, below = await opened()
+    below.arrive(raw)
+    below.end()
+    with suppress(ProtocolError):
+        assert wire.read(100) == b""
+    await wire.send_eof(leaving=True)
+
+    ((opcode, payload),) = frames_in(below.sent)
+    assert (opcode, payload[:2]) == (CLOSE, code.to_bytes(2, "big"))
+
+
 async def test_end_without_a_close() -> None:
     """Is an end as well; the peer still gets what it is owed."""
     wire, below = await opened()
@@ -601,7 +677,7 @@ async def test_peer_that_goes_with_the_close() -> None:
     below.arrive(close(1000))
     assert wire.read(100) == b""
 
-    async def send_eof() -> None:
+    async def send_eof(*, leaving: bool = False) -> None:
         raise ConnectionLost("broken pipe")
 
     below.send_eof = send_eof  # type: ignore[method-assign]  # as a socket that was reset does

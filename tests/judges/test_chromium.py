@@ -148,13 +148,22 @@ def test_text(chrome: Chrome, server: Command) -> None:
     }
 
 
+def test_a_page_from_elsewhere(chrome: Chrome, ends: Ends) -> None:
+    """It doesn't get through: a file's origin is ``null``, and another one is allowed."""
+    bind = "ws://127.0.0.1:0?origin=https://app.example.org"
+    server = ends(Command("echo", bind, "--log-level", "debug"))
+
+    assert run(chrome, TEXT, server.address) == {"code": 1006, "reason": "", "wasClean": False}
+    server.wait_for("pages of 'null' may not connect here")
+
+
 def test_a_drain(chrome: Chrome, ends: Ends) -> None:
-    """A page that stays is told the end in good order, and the server's end is clean."""
+    """A page that stays is told that the server goes away, and the server's end is clean."""
     server = ends(Command("echo", "ws://127.0.0.1:0"))
     assert run(chrome, STAY, server.address) == "open"
     server.send(signal.SIGTERM)
 
-    assert run(chrome, GONE) == {"code": 1000, "wasClean": True}
+    assert run(chrome, GONE) == {"code": 1001, "wasClean": True}
     assert server.end() == 0
     server.wait_for("drained 1 connection in .* nothing dropped\n")
 
