@@ -25,6 +25,8 @@ class Entrance:
         self._house = house
         self.paused: bool = False
         self.closed: bool = False
+        self.last_call: bool = False
+        """Whether these are the last to come in: there is no rate to keep any more."""
 
     @property
     def full(self) -> bool:
@@ -36,7 +38,11 @@ class Entrance:
             return False
         if self._house.config.limits.when_full == "refuse":
             return True
-        return not (self.full or self._house.guests.wait(trio.current_time()))
+        return not (self.full or self._too_soon())
+
+    def _too_soon(self) -> bool:
+        """Whether the rate of all allows nobody now."""
+        return not self.last_call and self._house.guests.wait(trio.current_time()) > 0
 
     async def opened(self) -> None:
         while not (self.closed or self.open()):
@@ -54,14 +60,14 @@ class Entrance:
     def _refusal(self, peer: Address, door: Door | None) -> Refusal | None:
         if self.full:
             return Refusal.FULL
-        guests, now = self._house.guests, trio.current_time()
-        if guests.wait(now):
+        if self._too_soon():
             return Refusal.RATE
+        guests, now = self._house.guests, trio.current_time()
         refusal = None
         if not (door is not None and door.proxied):  # else it is the proxy's
             refusal = guests.enter(peer, now)
         # Last: who is refused for its address must not use up the rate of all.
-        return refusal or guests.arrive(now)
+        return refusal or (None if self.last_call else guests.arrive(now))
 
     def accepted(self, wire: Wire, listener: Listener) -> None:
         self._house.nursery.start_soon(Link(self._house, wire, listener).run)

@@ -211,11 +211,11 @@ class Server:
     ) -> DrainReport:
         """End the server in good order; returns when it has ended.
 
-        Connections that the kernel has queued are accepted, as far as the limits allow; the others
-        are reset, and none comes after. On sockets that were passed to the process they are left
-        to those who accept there next, and who has just been accepted gets up to a second for its
-        first message. Handlers say goodbye, what
-        was received is executed and answered, connections are closed. What is left after `grace`
+        Connections that the kernel has queued are accepted, as far as there is room, whatever
+        ``limits.rate`` says; the others are reset, and none comes after. On sockets that were
+        passed to the process they are left to those who accept there next, and who has just been
+        accepted gets up to a second for its first message. Handlers say goodbye, what was
+        received is executed and answered, connections are closed. What is left after `grace`
         seconds is cancelled and counted, threads still inside a message `kill_after` seconds
         later are abandoned. That takes at most grace + kill_after + 0.5 seconds, unless an async
         message shields itself from being cancelled.
@@ -378,6 +378,7 @@ class Server:
         That ends at the deadline: a flood may have filled the queue.
         """
         self._entrance.paused = False
+        self._entrance.last_call = True
         try:
             with trio.move_on_at(deadline):
                 for listener in self._listeners:

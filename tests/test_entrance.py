@@ -280,6 +280,17 @@ async def test_refused_for_the_rate(place: Place) -> None:
 
 
 @pytest.mark.parametrize("when_full", ["wait", "refuse"])
+async def test_last_call_knows_no_rate(when_full: str, place: Place) -> None:
+    """Those whom the kernel has queued when the server drains would be reset otherwise."""
+    entrance = place.build(rate=0.5, burst=1, when_full=when_full)
+    entrance.admit(OTHER, None)
+    entrance.last_call = True
+
+    assert entrance.open()
+    assert entrance.admit(PEER, None)
+
+
+@pytest.mark.parametrize("when_full", ["wait", "refuse"])
 async def test_refused_for_its_address(when_full: str, place: Place) -> None:
     """Those that are too many in all may wait; one address must not hold up others by waiting."""
     entrance = place.build(connections_per_address=1, when_full=when_full)
