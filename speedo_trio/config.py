@@ -128,7 +128,8 @@ class Timeouts:
     """From accepting until the first message of a connection is complete; then it is closed."""
     idle: float | None = field(default=None, validator=_seconds(0.001, none=True))
     """A connection from which nothing was received, to which nothing was sent and for which
-    nothing was executed for this long is closed; seen up to a quarter of it late."""
+    nothing was executed for this long is closed; seen up to a quarter of it late. The pings of a
+    WebSocket's client are received, too."""
     lifetime: float | None = field(default=None, validator=_seconds(0.001, none=True))
     """How long a connection may be open; then it ends as in a drain: what was received is executed
     and answered, the handler says goodbye. A peer that has not taken its replies when "grace" is

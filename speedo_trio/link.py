@@ -27,7 +27,7 @@ from speedo_trio.events import (
     Pause,
 )
 from speedo_trio.io.connection import WireConnection
-from speedo_trio.io.layer import arrived
+from speedo_trio.io.layer import Layer, arrived
 from speedo_trio.isolation import own_error
 from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.protocol.message import Message, no_message, wrong_reply
@@ -649,7 +649,9 @@ class Link:
 
     def _idle(self, now: float) -> float:
         """How long nothing has happened."""
-        seen = (self.received, self.connection.sent, self.lane.executed)
+        wire = self.connection.wire
+        heard = wire.heard if isinstance(wire, Layer) else self.received
+        seen = (heard, self.connection.sent, self.lane.executed)
         if seen != self._last_seen or self.lane.claimed or not self.connection.idle:
             self._last_seen, self._seen_at = seen, now
         return now - self._seen_at

@@ -20,6 +20,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConnectionClosed, ConnectionLost, HandlerError, ProtocolError
 from speedo_trio.events import Cause, CloseReason, ConnectionFailed, DrainReport, Event
+from speedo_trio.io.connection import WireConnection
 from speedo_trio.io.wire import SocketWire, StreamWire
 from speedo_trio.protocol.handler import (
     Connection,
@@ -29,6 +30,7 @@ from speedo_trio.protocol.handler import (
 )
 from speedo_trio.protocol.message import Message
 from speedo_trio.server import Server, serve
+from tests.io.scripted import Boxes, box
 
 if TYPE_CHECKING:
     from tests.conftest import Gate
@@ -1356,6 +1358,35 @@ async def test_drain_reads_no_more_than_there_is(monkeypatch: pytest.MonkeyPatch
         assert served.life == ["opened", b"abc", "draining", CloseReason(Cause.DRAINED)]
 
 
+async def test_drain_lets_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between pieces of what was received; a handler is not bothered with empty ones."""
+    others: list[bytes] = []
+
+    async with serving() as served:
+        client = await served.connect_tcp()
+        await eventually(lambda: served.life)
+
+        def arrived(wire: object, size: int) -> Iterator[bytes]:
+            for piece in (b"a", b"", b"", b"b", b""):
+                served.nursery.start_soon(ran, piece)
+                yield piece
+                ahead.append(len(others))
+
+        async def ran(piece: bytes) -> None:
+            others.append(piece)
+
+        ahead: list[int] = []
+        monkeypatch.setattr("speedo_trio.link.arrived", arrived)
+        served.nursery.start_soon(served.server.drain)
+
+        assert await all_of(client) == b"ab"
+        assert len(ahead) == 5
+        assert all(count >= number for number, count in enumerate(ahead))  # those of before
+        await client.aclose()
+        await eventually(lambda: isinstance(served.life[-1], CloseReason))
+        assert served.life == ["opened", b"a", b"b", "draining", CloseReason(Cause.DRAINED)]
+
+
 async def test_end_of_the_grace(gate: Gate) -> None:
     """Cuts off who has not finished, but not one that has sent all and only lingers."""
 
@@ -1485,6 +1516,26 @@ async def test_reading_and_sending_is_not_idle(moment: float, autojump_clock: Mo
         assert served.reason.cause is Cause.IDLE
 
 
+async def test_hearing_is_not_idle(autojump_clock: MockClock) -> None:
+    """What a layer receives counts, though there be no data in it: questions to itself, here."""
+
+    class Boxed(Handler):
+        def __init__(self, connection: WireConnection, life: list[object]) -> None:
+            connection.wire = Boxes(connection.wire)
+            super().__init__(connection, life)
+
+    async with serving_idle(Boxed) as served:
+        client = served.connect()
+        for _ in range(3):
+            await trio.sleep(99.0)
+            await client.send_all(box(b"?", b"alive"))
+            assert await exactly(client, 8) == box(b"!", b"alive")
+        begun = trio.current_time()
+
+        assert 100 <= await end_of(served) - begun <= 125.5
+        assert served.life == ["opened", CloseReason(Cause.IDLE)]
+
+
 @pytest.mark.parametrize("tens", [1, 2, 3, 4, 5, 6, 7, 8, 9])
 async def test_executing_is_not_idle(tens: int, autojump_clock: MockClock) -> None:
     """The time is counted from the end of the last message, though it replied nothing."""
@@ -1553,7 +1604,7 @@ async def test_idle_end_is_orderly(autojump_clock: MockClock) -> None:
 
 
 @asynccontextmanager
-async def serving_idle() -> AsyncIterator[Served]:
+async def serving_idle(kind: type[Handler] = Idle) -> AsyncIterator[Served]:
     """Serve in memory only, without the deadlines that a mock clock would jump to."""
     life: list[object] = []
     events: list[Event] = []
@@ -1562,7 +1613,7 @@ async def serving_idle() -> AsyncIterator[Served]:
         workers=Workers(patience=5.0),  # else a jump would be no more than 0.002
     )
     start = partial(
-        serve, lambda connection: Idle(connection, life), config=config, observer=events.append
+        serve, lambda connection: kind(connection, life), config=config, observer=events.append
     )
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(start)

@@ -71,6 +71,7 @@ class Layer(ABC):
         "_below",
         "_deaf",
         "_failure",
+        "_heard",
         "_lock",
         "_over",
         "_pending",
@@ -92,6 +93,7 @@ class Layer(ABC):
         self._torn = False  # a push was cancelled, and what is pending may have left or not
         self._stride = _MOST_BYTES  # the most that the next read takes from the wire below
         self._rest = _NOTHING  # decoded, and not yet asked for
+        self._heard = 0  # bytes of the wire below that were decoded, be there data in them or not
         self._over = False  # nothing more is decoded
         self._failure: SpeedoError | None = None  # why; for the next read to raise
         self._deaf = False  # it was raised: what comes is thrown away
@@ -103,6 +105,11 @@ class Layer(ABC):
     @property
     def local(self) -> Address:
         return self._below.local
+
+    @property
+    def heard(self) -> int:
+        """Grows with whatever the peer sends, though there be no data in it: pings, for one."""
+        return self._heard + (self._below.heard if isinstance(self._below, Layer) else 0)
 
     # What a subclass says
 
@@ -192,6 +199,7 @@ class Layer(ABC):
             self._read_on(size)
 
     def _receive(self, raw: bytes) -> bytes:
+        self._heard += len(raw)
         with self._lock:
             began = thread_time()  # of the processor: waiting for other threads doesn't count
             data = self._decode(raw)

@@ -973,3 +973,18 @@ async def test_drain_handles_what_a_layer_has_received(monkeypatch: pytest.Monke
                 wires[0].end()
 
     assert life == [b"first", b"second", "draining", Cause.DRAINED]
+
+
+async def test_heard() -> None:
+    """Grows with what any of the layers receives, though the one above it learns nothing."""
+    below = ScriptedWire()
+    layer = Boxes(Boxes(below))
+    assert layer.heard == 0
+    below.arrive(box(b"?", b"alive"))
+    assert layer.read(100) is None
+    assert layer.heard == 8
+    below.arrive(box(b"D", box(b"?", b"alive")))
+    assert layer.read(100) is None
+    assert layer.heard == 8 + 11 + 8
+    assert layer.read(100) is None
+    assert layer.heard == 8 + 11 + 8

@@ -460,6 +460,19 @@ async def test_pings_in_order() -> None:
     assert frames_in(below.sent) == [(BINARY, b"data"), (PONG, b"0"), (PONG, b"1"), (PONG, b"2")]
 
 
+@pytest.mark.parametrize("raw", [frame(PING), frame(PONG), frame(BINARY), b"\x82"])
+async def test_whatever_comes_is_heard(raw: bytes) -> None:
+    """So that a peer that only pings is not idle; silence is not heard."""
+    wire, below = await opened()
+    before = wire.heard
+    assert wire.read(1000) is None
+    assert wire.heard == before
+    below.arrive(raw)
+
+    assert wire.read(1000) is None
+    assert wire.heard == before + len(raw)
+
+
 async def test_unasked_pong() -> None:
     """Means nothing."""
     wire, below = await opened()
