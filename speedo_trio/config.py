@@ -189,3 +189,14 @@ def flat(config: Config) -> dict[str, object]:
         for section, settings in sections.items()
         for name, value in settings.items()
     }
+
+
+def changes(old: Config, new: Config) -> tuple[list[str], list[str]]:
+    """The names of the settings that differ: those that can change, those that can't."""
+    changed: list[str] = []
+    needs_restart: list[str] = []
+    before = flat(old)
+    for name, value in flat(new).items():
+        if value != before[name]:
+            (needs_restart if name in FIXED else changed).append(name)
+    return changed, needs_restart

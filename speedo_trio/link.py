@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import evolve
 
+from speedo_trio.accounts import ended, opened
 from speedo_trio.errors import ConnectionLost, HandlerError, HandshakeError, ProtocolError
 from speedo_trio.events import (
     Cause,
     CloseReason,
-    ConnectionEnded,
     ConnectionFailed,
-    ConnectionOpened,
     MessageFailed,
     Pause,
 )
@@ -360,7 +359,7 @@ class Link:
 
     def _make_handler(self) -> ProtocolHandler:
         if self._house.observer is not None:
-            self._tell_opened()
+            self._house.observe(opened(self.connection))
         handler = self._house.factory(self.connection)
         if not isinstance(handler, ProtocolHandler):
             raise HandlerError(
@@ -437,7 +436,7 @@ class Link:
                     raise
                 self._report(CloseReason(Cause.HANDLER_ERROR, own))
         if self._house.observer is not None and reason.cause is not Cause.REFUSED:
-            self._tell_closed(reason)
+            self._house.observe(ended(self, reason))
 
     # Messages to the lane
 
@@ -500,33 +499,6 @@ class Link:
                 peer=self.connection.peer,
                 reason=reason,
                 message=message,
-            )
-        )
-
-    def _tell_opened(self) -> None:
-        connection = self.connection
-        self._house.observe(
-            ConnectionOpened(
-                connection=connection.id,
-                peer=connection.peer,
-                local=connection.local,
-                tls=connection.tls,
-                websocket=connection.websocket,
-                proxy=connection.proxy,
-            )
-        )
-
-    def _tell_closed(self, reason: CloseReason) -> None:
-        connection = self.connection
-        self._house.observe(
-            ConnectionEnded(
-                connection=connection.id,
-                peer=connection.peer,
-                reason=reason,
-                received=self.received,
-                sent=connection.sent,
-                messages=self.lane.executed,
-                seconds=trio.current_time() - self.began,
             )
         )
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import evolve
 
-from speedo_trio.config import FIXED, Config, flat
+from speedo_trio.accounts import statistics
+from speedo_trio.config import Config, changes
 from speedo_trio.entrance import Entrance
 from speedo_trio.errors import ServerClosed
 from speedo_trio.events import (
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from speedo_trio.events import Address, Observer, TLSInfo
-    from speedo_trio.house import Resident
     from speedo_trio.meter import Meter
     from speedo_trio.protocol.handler import Connection, ProtocolHandlerFactory
 
@@ -161,7 +161,7 @@ class Server:
         Raises:
             LookupError: no connection of that number is open.
         """
-        return _connection_stats(self._house.links[number])
+        return statistics(self._house.links[number])
 
     def reconfigure(
         self, *, config: Config | None = None, factory: ProtocolHandlerFactory | None = None
@@ -183,7 +183,7 @@ class Server:
         """
         house, doors = self._house, {id(each.door): each.door for each in self._listeners}
         contexts = [(door, door.load()) for door in doors.values() if door is not None]
-        changed, needs_restart = _changes(house.config, config or house.config)
+        changed, needs_restart = changes(house.config, config or house.config)
         if any(context is not None for _, context in contexts):
             changed.append("certificates")
         if factory is not None and factory is not house.factory:
@@ -475,31 +475,3 @@ async def _open(binds: tuple[str, ...], config: Config) -> list[Listener]:
             listener.close()
         raise
     return listeners
-
-
-def _changes(old: Config, new: Config) -> tuple[list[str], list[str]]:
-    """The names of the settings that differ: those that can change, those that can't."""
-    changed: list[str] = []
-    needs_restart: list[str] = []
-    for name, value in flat(new).items():
-        if value != flat(old)[name]:
-            (needs_restart if name in FIXED else changed).append(name)
-    return changed, needs_restart
-
-
-def _connection_stats(link: Resident) -> ConnectionStats:
-    connection = link.connection
-    return ConnectionStats(
-        id=connection.id,
-        peer=connection.peer,
-        local=connection.local,
-        tls=connection.tls,
-        websocket=connection.websocket,
-        proxy=connection.proxy,
-        seconds=trio.current_time() - link.began,
-        received=link.received,
-        sent=connection.sent,
-        executed=link.lane.executed,
-        waiting=link.lane.waiting,
-        unsent=connection.unsent,
-    )

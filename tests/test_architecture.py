@@ -20,6 +20,7 @@ LAYERS = (
     {"server"},
     {"entrance"},
     {"link"},
+    {"accounts"},
     {"house"},
     {"worker"},
     {"io", "protocol", "queue", "pubsub", "stats", "logs"},
@@ -36,11 +37,11 @@ KNOWN_ONLY_BY = {
     "pubsub": {*TENANTS, "pubsub"},
     "entrance": {"server"},
     "link": {"server", "entrance"},
-    "house": {"server", "entrance", "link"},
+    "house": {"server", "entrance", "link", "accounts"},
     "worker": {"server", "link", "house", "worker"},
     "queue": {"server", "link", "house", "worker", "queue"},
     "io.listener": {"server", "entrance", "link"},
-    "io.connection": {"link", "house"},
+    "io.connection": {"link", "house", "accounts"},
 }
 """Only the server assembles and only the link introduces: others never see these parts."""
 
