@@ -81,6 +81,10 @@ class Retained(Generic[M]):
     def __len__(self) -> int:
         return len(self._kept)
 
+    def __iter__(self) -> Iterator[bytes]:
+        """All names, those of messages too that have expired, in the order of `match`."""
+        return iter(self._names)
+
     def set(
         self, name: bytes, message: M, *, size: int, now: float, expires: float | None = None
     ) -> Retention:

@@ -38,6 +38,8 @@ MATCH_BYTES = 8
 
 _PARTS = 256
 """One of so many parts is cleared when there is no room: a millisecond's work, and seldom."""
+_LEAST_PART = 1024
+"""Bytes that a part has at least, for who has little room in all."""
 
 
 class Routes(dict[bytes, "tuple[Pair[S, V], ...]"], Generic[S, V]):
@@ -49,7 +51,7 @@ class Routes(dict[bytes, "tuple[Pair[S, V], ...]"], Generic[S, V]):
     are used would cost each look. A name that is remembered has been checked.
     """
 
-    __slots__ = ("_bounds", "_most", "_names", "_once", "_tree", "held")
+    __slots__ = ("_bounds", "_most", "_names", "_once", "_part", "_tree", "held")
 
     def __init__(
         self,
@@ -62,12 +64,13 @@ class Routes(dict[bytes, "tuple[Pair[S, V], ...]"], Generic[S, V]):
 
         Args:
             most_bytes: What all that is remembered may take, about. A route that takes more than
-                a 256th of it is never remembered; then it has many matches, so that delivering
-                costs far more than finding it.
+                a 256th of it (or 1 KiB) is never remembered; then it has many matches, so that
+                delivering costs far more than finding it.
         """
         super().__init__()
         self._tree = tree
         self._most = checked("most_bytes", most_bytes)
+        self._part = min(most_bytes, max(most_bytes // _PARTS, _LEAST_PART))
         self._bounds = bounds
         self._names = LevelTree()
         self._once = Once(most_bytes // NAME_BYTES)
@@ -102,11 +105,10 @@ class Routes(dict[bytes, "tuple[Pair[S, V], ...]"], Generic[S, V]):
 
     def _remember(self, name: bytes, route: Route[S, V]) -> None:
         size = _size(name, route)
-        part = self._most // _PARTS
-        if size > part:
+        if size > self._part:
             return
         if self.held + size > self._most:
-            self._clear(part)
+            self._clear(self._part)
         self[name] = route
         self._names.add(name)
         self.held += size
@@ -136,17 +138,14 @@ class Routes(dict[bytes, "tuple[Pair[S, V], ...]"], Generic[S, V]):
 
 
 class Once:
-    """Tells whether a name was seen before, roughly, and in a byte for each.
-
-    A name that was not may be taken for one that was, so it's no place to ask what matters.
-    """
+    """Tells whether a name was seen before, roughly: some that were not are taken for seen."""
 
     __slots__ = ("_count", "_marks", "_most")
 
     def __init__(self, most: int) -> None:
-        """For `most` names; when there are more it begins anew."""
+        """For `most` names, with eight bytes for each; when there are more it begins anew."""
         self._most = max(most, 1)
-        self._marks = bytearray(2 * self._most)
+        self._marks = bytearray(8 * self._most)
         self._count = 0
 
     def seen(self, name: bytes) -> bool:

@@ -138,7 +138,7 @@ def levels_match(wanted: list[bytes], levels: list[bytes], depth: int) -> bool:
         if level != levels[depth] and level != ONE_LEVEL:  # [MQTT-4.7.3-4]
             return False
         depth += 1
-    return depth == len(levels)
+    return len(wanted) == len(levels)
 
 
 def _check_text(what: str, text: bytes, bounds: TopicBounds) -> None:
