@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from speedo_trio.pubsub.levels import LevelTree
+from speedo_trio.pubsub.levels import LevelTree, _Node
 from speedo_trio.pubsub.topics import MOST_BYTES, matches
 from tests.pubsub.strategies import filters, names
 
@@ -26,8 +26,20 @@ def tree_of(topics: Iterable[bytes]) -> LevelTree:
 
 
 def shape(tree: LevelTree) -> Any:
-    """The nodes of a tree, to compare with others."""
-    return tree._seen, tree._hidden
+    """The nodes of a tree, to compare with others; nodes that nothing needs are a failure."""
+    return [structure(root, 0) for root in (tree._seen, tree._hidden)]
+
+
+def structure(node: _Node, depth: int) -> Any:
+    """What a node has, as plain data."""
+    skipped = [] if node.skip is None else node.skip.split(b"/")
+    assert depth + len(skipped) == node.depth
+    assert node.depth == 0 or len(node.places) > 1
+    places = {
+        step: structure(place, node.depth + 1) if isinstance(place, _Node) else place
+        for step, place in node.places.items()
+    }
+    return skipped, places
 
 
 some_names = st.lists(names)
@@ -53,6 +65,10 @@ def test_matched(topics: list[bytes], topic_filter: bytes) -> None:
 
 
 @given(topics=some_names, topic_filter=filters)
+@example([b"a/a/a", b"a/a/b", b"a/b/a", b"a/b/b"], b"a/+/#")  # a node loses all its nodes
+@example([b"a/a/a", b"a/a/b", b"a/b", b"b"], b"a/a/#")  # a node keeps a name only
+@example([b"a/a/a", b"a/a/b", b"a/b/a", b"a/b/b"], b"a/a/#")  # and a node only
+@example([b"a/a", b"a/b", b"b"], b"a/+")  # a name has moved when it is its turn
 def test_take(topics: list[bytes], topic_filter: bytes) -> None:
     """What is taken is what was matched; the rest is there as if the others had never been."""
     tree = tree_of(topics)
