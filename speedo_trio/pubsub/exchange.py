@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from speedo_trio.pubsub.publication import Publication
 from speedo_trio.pubsub.retained import Retained, RetainedLimits, Retention
-from speedo_trio.pubsub.routes import MOST_BYTES, Routes
+from speedo_trio.pubsub.routes import MOST_BYTES, Merge, Routes
 from speedo_trio.pubsub.shared import CanTake, Load, SharedGroups
 from speedo_trio.pubsub.topics import STANDARD, TopicBounds, check_filter, check_name, parse_shared
 from speedo_trio.pubsub.tree import SubscriptionTree
@@ -34,6 +34,7 @@ class Exchange(Generic[P, V]):
         bounds: TopicBounds = STANDARD,
         route_bytes: int = MOST_BYTES,
         retained: RetainedLimits | None = None,
+        merge: Merge[V] | None = None,
         can_take: CanTake[P, V] | None = None,
         load: Load[P, V] | None = None,
     ) -> None:
@@ -43,6 +44,9 @@ class Exchange(Generic[P, V]):
             failed: Told of each subscriber that raised. It should not raise itself: if it does, the
                 others still get their publication, and then `publish` raises it.
             route_bytes: What routes that are remembered may take, about.
+            merge: Makes one value of those of a subscriber that has several filters which match, so
+                that it gets a publication once; without it, once for each filter. Groups and their
+                members are apart from that.
             can_take: Whether a member of a group can take more; without it all can.
             load: How much a member of a group has to do; without it members take turns.
         """
@@ -51,7 +55,7 @@ class Exchange(Generic[P, V]):
         self.subscriptions: SubscriptionTree[Subscriber[P, V], V] = SubscriptionTree()
         """Who is subscribed to what, to look at. A group is one subscriber."""
         self.routes: Routes[Subscriber[P, V], V] = Routes(
-            self.subscriptions, most_bytes=route_bytes, bounds=bounds
+            self.subscriptions, most_bytes=route_bytes, bounds=bounds, merge=merge
         )
         """To look at, and to look up."""
         self.groups: SharedGroups[P, V] = SharedGroups(
@@ -99,7 +103,7 @@ class Exchange(Generic[P, V]):
             self.unsubscribe(topic_filter, subscriber)
 
     def publish(self, publication: P) -> int:
-        """Deliver a publication to all whose filters match its topic, once for each such filter.
+        """Deliver a publication to all whose filters match its topic.
 
         Who subscribes or unsubscribes meanwhile changes nothing for this publication. What a
         subscriber raises is reported, and costs that subscriber this publication only.

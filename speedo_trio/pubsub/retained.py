@@ -31,7 +31,8 @@ class RetainedLimits:
     messages: int = field(default=100_000, validator=bound())
     """Names that have a message."""
     bytes: int = field(default=67_108_864, validator=bound())
-    """Bytes of all messages, as they are said when they are set, and of their names."""
+    """Bytes of all messages, as they are told when they are set, and of their names. Beside that
+    each takes some 500 bytes."""
 
 
 class Retention(enum.Enum):

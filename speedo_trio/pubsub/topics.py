@@ -36,8 +36,7 @@ _SHOWN_BYTES = 80  # of a name or filter in the text of an error
 class TopicBounds:
     """How long names and filters may be. The defaults are what the standard allows at most.
 
-    A broker does well to allow fewer levels: subscribers who share many levels of a filter cost a
-    few hundred bytes for each of them (see `speedo_trio.pubsub.tree`).
+    A broker does well to allow less: taking a name of 32,000 levels apart takes two milliseconds.
     """
 
     bytes: int = field(default=MOST_BYTES, validator=bound(1, MOST_BYTES))

@@ -53,6 +53,17 @@ def test_all_that_match_get_it(exchange: Exchange[Publication, int]) -> None:
     assert publish(exchange, b"$SYS") == 0
 
 
+def test_overlapping_filters_may_be_merged(failures: Failures) -> None:
+    """Then a subscriber gets one copy for itself, and what it gets as a member beside (4.8.2)."""
+    exchange: Exchange[Publication, int] = Exchange(failures.report, merge=max)
+    x = Client("x")
+    for value, topic_filter in enumerate([b"a/b", b"a/#", b"$share/g/#", b"$share/h/a/b"]):
+        exchange.subscribe(topic_filter, x, value)
+
+    assert publish(exchange, b"a/b") == 3
+    assert [1, 2, 3] == sorted(value for _, value in x.got)
+
+
 def test_who_does_not_take_it_is_not_counted(exchange: Exchange[Publication, int]) -> None:
     """Whoever publishes can tell its client that nobody got it."""
     x = Client("x")

@@ -147,6 +147,16 @@ def test_as_many_levels_as_there_can_be(level: bytes) -> None:
     assert shape(tree_of([trunk + b"y"])) == shape(tree)
 
 
+def test_shared_levels_take_no_nodes() -> None:
+    """There are fewer nodes than topics, however many levels these share."""
+    trunks = [b"%d/" % number + b"a/" * 1000 for number in range(10)]
+    tree = tree_of(trunk + level for trunk in trunks for level in (b"x", b"y", b"z"))
+    nodes = [place for place in tree._seen.places.values() if isinstance(place, _Node)]
+
+    assert len(nodes) == 10
+    assert all(isinstance(place, bytes) for node in nodes for place in node.places.values())
+
+
 def test_filters_as_deep_as_can_be() -> None:
     """Filters that part at the last level, and a name that leads to all of them."""
     trunk = b"+/" * (DEEP - 1)

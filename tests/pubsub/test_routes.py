@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speedo_trio.errors import ConfigError, TopicError
-from speedo_trio.pubsub.routes import MATCH_BYTES, NAME_BYTES, Once, Routes
+from speedo_trio.pubsub.routes import MATCH_BYTES, MERGED_BYTES, NAME_BYTES, Once, Routes
 from speedo_trio.pubsub.topics import TopicBounds, matches
 from speedo_trio.pubsub.tree import SubscriptionTree
 from tests.pubsub.strategies import filters, names
@@ -138,6 +138,28 @@ def test_routes_share_their_pairs(routes: Routes[str, int]) -> None:
     routes.subscribe(b"#", "x", 1)
 
     assert routes[b"a"][0] is routes[b"b"][0]
+
+
+def test_merging(tree: CountingTree) -> None:
+    """A subscriber with several filters that match is there once, with one value of them all."""
+    calls: list[list[int]] = []
+
+    def merge(values: list[int]) -> int:
+        calls.append(sorted(values))
+        return sum(values)
+
+    routes: Routes[str, int] = Routes(tree, merge=merge)
+    for topic_filter, subscriber, value in [(b"a/b", "x", 1), (b"a/+", "y", 2), (b"#", "x", 4)]:
+        routes.subscribe(topic_filter, subscriber, value)
+
+    for _ in range(3):
+        assert [("x", 5), ("y", 2)] == sorted(routes[b"a/b"])
+    assert [("x", 4), ("y", 2)] == sorted(routes[b"a/c"])
+    assert (("x", 4),) == routes[b"b"]
+    assert [[1, 4], [1, 4]] == calls
+    assert routes.held == NAME_BYTES + len(b"a/b") + 2 * MERGED_BYTES
+    routes.unsubscribe(b"#", "x")
+    assert [("x", 1), ("y", 2)] == sorted(routes[b"a/b"])
 
 
 def test_the_oldest_routes_go_when_there_is_no_room(tree: CountingTree) -> None:
