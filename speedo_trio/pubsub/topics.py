@@ -100,12 +100,12 @@ def parse_shared(topic_filter: bytes, bounds: TopicBounds = STANDARD) -> SharedF
     if not topic_filter.startswith(SHARED):
         return None
     _check_text("filter", topic_filter, bounds)
-    group, separator, rest = topic_filter[len(SHARED) :].partition(SEPARATOR)
+    group, _, rest = topic_filter[len(SHARED) :].partition(SEPARATOR)
     if not group:  # [MQTT-4.8.2-1]
         raise _refused("filter", topic_filter, "has an empty group; allowed is one that is not")
     if ONE_LEVEL in group or ALL_LEVELS in group:  # [MQTT-4.8.2-2]
         raise _refused("filter", topic_filter, "has a wildcard in its group; allowed is none")
-    if not separator or not rest:  # [MQTT-4.8.2-2]
+    if not rest:  # [MQTT-4.8.2-2]
         raise _refused("filter", topic_filter, "ends after its group; allowed is /filter after it")
     check_filter(rest, bounds)
     return SharedFilter(group, rest)

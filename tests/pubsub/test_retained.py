@@ -163,6 +163,19 @@ def test_a_replaced_message_expires_as_the_last_says() -> None:
     assert retained.deadline is None
 
 
+def test_a_name_has_one_deadline() -> None:
+    """However often it is set, unless the message before expires later; purging keeps it so."""
+    retained: Retained[str] = Retained()
+    for expires in range(10, 20):
+        retained.set(b"a", "on", size=1, now=0, expires=expires)
+    assert [(10, b"a")] == retained._looks
+
+    retained.set(b"a", "on", size=1, now=0, expires=1)
+    retained.set(b"a", "on", size=1, now=0, expires=30)
+    assert retained.purge(10) == 0
+    assert [(30, b"a")] == retained._looks
+
+
 @pytest.mark.parametrize("deletes", [True, False])
 def test_deadlines_of_messages_that_are_gone_do_not_pile_up(*, deletes: bool) -> None:
     """However often a name is set, whether it expires later or earlier each time."""

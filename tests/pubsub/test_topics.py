@@ -236,6 +236,13 @@ def test_the_bounds(check: type) -> None:
         check(b"$share/g/a", TopicBounds(levels=2))
 
 
+def test_levels_may_be_empty() -> None:
+    """Each of them counts for the bound, so a text may have more levels than bytes."""
+    check_name(b"//", TopicBounds(levels=3))
+    with pytest.raises(TopicError, match="has 3 levels; allowed are 2"):
+        check_name(b"//", TopicBounds(levels=2))
+
+
 @pytest.mark.parametrize("bounds", [{"bytes": 0}, {"bytes": MOST_BYTES + 1}, {"levels": 0}])
 def test_bounds_that_are_not_allowed(bounds: dict[str, int]) -> None:
     """More than the standard allows is none, and so is nothing."""
