@@ -35,7 +35,7 @@ class SharedGroup(Generic[P, V]):
 
     Members that can't take more are skipped. Of the others the one is chosen that has the least
     load, and among equals, or when loads are not asked, the one that was chosen longest ago. To ask
-    the loads takes time for each member; taking turns doesn't.
+    the loads takes time for each member, taking turns only for those that are skipped.
     """
 
     __slots__ = ("_can_take", "_failed", "_load", "_members")

@@ -20,6 +20,3 @@ _parts = st.lists(st.sampled_from([*_LEVELS, b"+", b"+"]), max_size=4)
 _ends = st.sampled_from([[], [], [b"#"]])
 filters = st.builds(lambda parts, end: _joined([*parts, *end]), _parts, _ends).filter(bool)
 """Topic filters, without wildcards and with."""
-
-deep = st.integers(1, 40).flatmap(lambda count: st.just(b"/a" * count))
-"""Names of many levels."""
