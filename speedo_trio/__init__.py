@@ -17,6 +17,7 @@ from speedo_trio.errors import MalformedFrame as MalformedFrame
 from speedo_trio.errors import ProtocolError as ProtocolError
 from speedo_trio.errors import ServerClosed as ServerClosed
 from speedo_trio.errors import SpeedoError as SpeedoError
+from speedo_trio.errors import TopicError as TopicError
 from speedo_trio.events import AcceptFailed as AcceptFailed
 from speedo_trio.events import Address as Address
 from speedo_trio.events import Cause as Cause
@@ -130,6 +131,7 @@ __all__ = [
     "SpeedoError",
     "TLSInfo",
     "Timeouts",
+    "TopicError",
     "WebSocketInfo",
     "Workers",
     "serve",

@@ -13,7 +13,8 @@
         ├── HandshakeError    a PROXY, TLS or WebSocket handshake that is not allowed
         ├── FrameTooLong      a frame over its limit
         ├── MalformedFrame    bytes that are no frame
-        └── IncompleteFrame   the peer ended its stream inside a frame
+        ├── IncompleteFrame   the peer ended its stream inside a frame
+        └── TopicError        a topic name or filter that is not allowed
 
 The two sides never mix: an error of our caller is a bug or a typing mistake to be mended
 here, a `ProtocolError` is the peer's and only ever costs the peer its own connection.
@@ -71,3 +72,7 @@ class MalformedFrame(ProtocolError):
 
 class IncompleteFrame(ProtocolError):
     """The peer ended its stream inside a frame."""
+
+
+class TopicError(ProtocolError):
+    """A topic name or filter that is not allowed; the text says what was seen and what is."""

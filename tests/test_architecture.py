@@ -45,7 +45,10 @@ KNOWN_ONLY_BY = {
 }
 """Only the server assembles and only the link introduces: others never see these parts."""
 
-SANS_IO = ("protocol", "mqtt.wire", "mqtt.state", "admin.request", "admin.parser", "io.upgrade")
+SANS_IO = (
+    *("protocol", "pubsub", "mqtt.wire", "mqtt.state"),
+    *("admin.request", "admin.parser", "io.upgrade"),
+)
 """Rooms that take bytes, events and `now`, and give events, bytes and deadlines."""
 
 OUTSIDE_WORLD = {"asyncio", "logging", "select", "socket", "ssl", "threading", "time", "trio"}
