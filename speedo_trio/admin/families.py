@@ -56,30 +56,24 @@ def _connections(stats: ServerStats, config: Config) -> Iterator[Metric]:
     yield _gauge("connections", "Connections open now.", stats.connections)
     yield _gauge("connections_limit", "Connections that may be open at once.", limit)
     yield _counter("connections_accepted", "Connections accepted.", stats.accepted)
-    refused = CounterMetricFamily(
-        "speedo_trio_connections_refused",
+    yield _counters(
+        "connections_refused",
         "Connections closed unserved, by the limit that was reached.",
-        labels=["limit"],
+        "limit",
+        {limit_name(why): stats.refusals.get(why, 0) for why in Refusal},
     )
-    for why in Refusal:
-        refused.add_metric([limit_name(why)], stats.refusals.get(why, 0))
-    yield refused
-    closed = CounterMetricFamily(
-        "speedo_trio_connections_closed",
+    yield _counters(
+        "connections_closed",
         "Connections that have ended, by the cause.",
-        labels=["cause"],
+        "cause",
+        {cause_name(cause): stats.closed.get(cause, 0) for cause in Cause},
     )
-    for cause in Cause:
-        closed.add_metric([cause_name(cause)], stats.closed.get(cause, 0))
-    yield closed
-    held_up = CounterMetricFamily(
-        "speedo_trio_connections_held_up",
+    yield _counters(
+        "connections_held_up",
         "How often a connection had to wait for room, by the limit that was reached.",
-        labels=["limit"],
+        "limit",
+        {limit_name(pause): stats.pauses.get(pause, 0) for pause in Pause},
     )
-    for pause in Pause:
-        held_up.add_metric([limit_name(pause)], stats.pauses.get(pause, 0))
-    yield held_up
     yield _counter("received_bytes", "Bytes received, as protocols got them.", stats.received)
     yield _counter("sent_bytes", "Bytes sent, as protocols gave them.", stats.sent)
 
@@ -115,6 +109,14 @@ def _durations(measured: MeterSnapshot) -> Iterator[Metric]:
 
 def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"speedo_trio_{name}", text, value)
+
+
+def _counters(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+    """One for each value of a label; those of none are there too, for a rate needs a first one."""
+    family = CounterMetricFamily(f"speedo_trio_{name}", text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
