@@ -9,7 +9,6 @@ the report to standard error.
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import signal
@@ -21,6 +20,7 @@ import trio
 from attrs import asdict, evolve, frozen
 
 from speedo_trio import Config, EchoProtocol, Message, Server, serve
+from speedo_trio.cli.tuning import tune
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,12 +104,10 @@ async def _serve(config: Config, binds: list[str]) -> None:
 
 def main(port: str, *words: str) -> None:
     """Serve until SIGTERM."""
-    gc.collect()  # the three lines with which `trio-speedo` begins
-    gc.freeze()
-    gc.set_threshold(20_000)
     logging.basicConfig(level=logging.INFO, handlers=[_Here.log])
     binds = [word for word in words if ":" in word]
     settings = [word for word in words if word not in binds]
+    tune()  # as the command does
     trio.run(_serve, configured(settings), [f"tcp://127.0.0.1:{port}", *binds])
 
 

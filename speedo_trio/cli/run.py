@@ -6,7 +6,6 @@ processes are `speedo_trio.cli.supervisor`; each of them runs what is here.
 
 from __future__ import annotations
 
-import gc
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from speedo_trio.cli.notify import Notifier
 from speedo_trio.cli.orders import Order, Orders, open_orders
 from speedo_trio.cli.output import complain
 from speedo_trio.cli.reload import Reloader
+from speedo_trio.cli.tuning import tune
 from speedo_trio.cli.voice import OwnVoice
 from speedo_trio.errors import BindError
 from speedo_trio.events import counted
@@ -54,7 +54,7 @@ def run_server(
     voice = OwnVoice(settings, events) if child is None else child.voice(events)
     notifier = Notifier.from_environment()
     reloader = Reloader(settings, reread, log, voice, notifier)
-    _tune_collector()
+    tune()
     endpoint = _admin_endpoint(admin, child)
     return trio.run(Run(settings, factory, voice, notifier, reloader, child, endpoint).run)
 
@@ -65,19 +65,6 @@ def _admin_endpoint(plan: AdminPlan | None, child: Child | None) -> AdminEndpoin
     from speedo_trio.cli.admin import AdminEndpoint  # noqa: PLC0415  # few ask for it
 
     return AdminEndpoint(plan, 1 if child is None else child.number)
-
-
-def _tune_collector() -> None:
-    """Have the garbage collector look less often, as suits a process that only serves.
-
-    By default it looks after every 700 objects more, and messages that wait are such objects: 50
-    clients with 64 lines under way make it look several times in each round of the event loop, in
-    vain, which cost async messages a fifth of their speed. Memory is freed as before; only cycles
-    wait longer, for some megabytes of objects at most. What was imported is never looked at.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000)
 
 
 class Run:
