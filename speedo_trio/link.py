@@ -308,7 +308,7 @@ class Link:
                     house.held >= house.most_held and house.full()
                 ):
                     await self._all_executed()
-            elif self.connection.broken:  # sending has told it, and so taken it from reading
+            elif self.connection.lost():  # sending has told it, and so taken it from reading
                 raise ConnectionLost("reset by the peer")
             elif data is None:
                 loud = size  # what kept a layer busy gave nothing: pings, key updates

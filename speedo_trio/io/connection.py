@@ -152,6 +152,15 @@ class WireConnection:
         """Whether nothing waits to be sent."""
         return not (self.replies or self._writing)
 
+    def lost(self) -> bool:
+        """Whether sending found the connection broken; also a send that goes on in another thread.
+
+        The kernel tells a reset once: the reader of a socket whose sender was told sees the end of
+        the stream.
+        """
+        with self._lock:
+            return self.broken
+
     @property
     def blocked(self) -> bool:
         """Whether bytes wait for the peer to take some."""

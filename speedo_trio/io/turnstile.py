@@ -19,12 +19,13 @@ class Turnstile:
     the last one let through may exceed the sum. For the Trio thread only.
     """
 
-    __slots__ = ("_left", "_most", "_waiting")
+    __slots__ = ("_left", "_most", "_turning", "_waiting")
 
     def __init__(self, most: int) -> None:
         """As long as less than `most` has gone through, nobody waits."""
         self._most = most
         self._left = most
+        self._turning = False  # it is to turn soon
         self._waiting: OrderedDict[trio.lowlevel.Task, int] = OrderedDict()
 
     def free(self, cost: int) -> bool:
@@ -32,7 +33,7 @@ class Turnstile:
         if self._left <= 0:
             return False
         self._left -= cost
-        if self._left <= 0:
+        if self._left <= self._most // 2:  # seldom enough to cost nothing, and yet ahead of need
             self._turn_soon()
         return True
 
@@ -54,13 +55,16 @@ class Turnstile:
 
     def _turn_soon(self) -> None:
         # Whoever can run now does so first, then Trio looks for what has come, then this runs.
-        trio.lowlevel.current_trio_token().run_sync_soon(self._let_through)
+        if not self._turning:
+            self._turning = True
+            trio.lowlevel.current_trio_token().run_sync_soon(self._turn)
 
-    def _let_through(self) -> None:
+    def _turn(self) -> None:
+        self._turning = False
         self._left = self._most
         while self._waiting and self._left > 0:
             task, cost = self._waiting.popitem(last=False)
             self._left -= cost
             trio.lowlevel.reschedule(task)
-        if self._left <= 0:
+        if self._left <= self._most // 2:
             self._turn_soon()

@@ -409,6 +409,37 @@ async def test_threads_flush_at_once(owner: Owner) -> None:
     assert owner.outcomes == [True] * owner.told.count("write_blocked")
 
 
+class Hesitant(FakeWire):
+    """A wire that breaks while it is sent on, and takes its time to say so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.go = threading.Event(), threading.Event()
+
+    def send_nowait(self, data: Data) -> NoReturn:
+        self.inside.set()
+        assert self.go.wait(10)
+        raise ConnectionLost("reset by the test")
+
+
+async def test_lost_in_another_thread(owner: Owner) -> None:
+    """A reader that sees the end waits to hear whether it was a reset, told to the sender."""
+    wire = Hesitant()
+    connection = connect(owner, wire)
+    assert not connection.lost()
+    told: list[bool] = []
+    sender = threading.Thread(target=reply, args=(connection, b"x"))
+    sender.start()
+    wire.inside.wait(10)
+    reader = threading.Thread(target=lambda: told.append(connection.lost()))
+    reader.start()
+    await trio.sleep(0.02)  # long enough to look, if it didn't wait
+    wire.go.set()
+    await eventually(lambda: not (sender.is_alive() or reader.is_alive()))
+
+    assert told == [True]
+
+
 # Bounds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -90,6 +91,16 @@ async def test_free_again_after_a_run() -> None:
         assert turnstile.free(1)
         assert not turnstile.free(1)
         await wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 10])
+async def test_nobody_waits_for_ever(most: int) -> None:
+    """However many came before and whatever that cost."""
+    turnstile = Turnstile(most)
+    with trio.fail_after(5):
+        for count in range(1, 30):
+            gone = await going(turnstile, [1 + number % 4 for number in range(count)])
+            assert len(gone) == count
 
 
 async def test_rests_when_nobody_comes() -> None:
