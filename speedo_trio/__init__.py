@@ -1,5 +1,6 @@
 """Serve a wire protocol on Trio: bytes to messages, messages to workers, replies in order."""
 
+from speedo_trio.broker.message import TopicMessage as TopicMessage
 from speedo_trio.config import Config as Config
 from speedo_trio.config import Limits as Limits
 from speedo_trio.config import Timeouts as Timeouts
@@ -132,6 +133,7 @@ __all__ = [
     "TLSInfo",
     "Timeouts",
     "TopicError",
+    "TopicMessage",
     "WebSocketInfo",
     "Workers",
     "serve",

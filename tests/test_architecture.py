@@ -17,6 +17,7 @@ LAYERS = (
     {"__main__"},
     {"cli", "testing"},
     {"mqtt", "simplepub", "echo", "sinks", "admin"},
+    {"broker"},
     {"server"},
     {"entrance"},
     {"link"},
@@ -34,7 +35,8 @@ TENANTS = {"mqtt", "simplepub", "echo", "sinks", "admin"}
 """Protocols that come with the house. They use what any user could."""
 
 KNOWN_ONLY_BY = {
-    "pubsub": {*TENANTS, "pubsub"},
+    "pubsub": {*TENANTS, "broker", "pubsub"},
+    "broker": {*TENANTS, "broker"},
     "entrance": {"server"},
     "link": {"server", "entrance"},
     "house": {"server", "entrance", "link", "accounts"},
@@ -46,7 +48,7 @@ KNOWN_ONLY_BY = {
 """Only the server assembles and only the link introduces: others never see these parts."""
 
 SANS_IO = (
-    *("protocol", "pubsub", "mqtt.wire", "mqtt.state"),
+    *("protocol", "pubsub", "simplepub.frames", "mqtt.wire", "mqtt.state"),
     *("admin.request", "admin.parser", "io.upgrade"),
 )
 """Rooms that take bytes, events and `now`, and give events, bytes and deadlines."""
@@ -191,7 +193,7 @@ def test_tenants_use_only_what_is_public() -> None:
         str(found)
         for found in IMPORTS
         if room(found.importer) in TENANTS
-        and room(found.module) not in {room(found.importer), "pubsub"}
+        and room(found.module) not in {room(found.importer), "broker", "pubsub"}
         and (found.module, found.name) not in PUBLIC
     ]
 

@@ -1,0 +1,1 @@
+"""SimplePub: publish and subscribe in four kinds of frames; `docs/simplepub.md` specifies it."""
