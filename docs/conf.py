@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,12 @@ author = "The speedo_trio maintainers"
 project_copyright = author
 version = release = installed_version("speedo_trio")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+_DOCS = Path(__file__).parent
+# For the extensions that are here and what they use of the tests. First, as other packages install
+# a folder of tests too; what is documented has been imported by now, from wherever it is installed.
+sys.path[:0] = [str(_DOCS), str(_DOCS.parent)]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "clauses"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"

@@ -1,0 +1,145 @@
+"""MQTT's requirements: each is cited where it is enforced, and by a test that breaks without."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from tests.mqtt.clauses import CODE, TESTS, citations, clauses
+
+CLAUSES = clauses()
+ASKED = {clause.id for clause in CLAUSES.values() if clause.asks}
+IN_CODE = citations(CODE)
+IN_TESTS = citations(TESTS)
+DONE = ASKED & IN_CODE.keys() & IN_TESTS.keys()
+
+_MISSING = """
+MQTT-1.5.4-2 MQTT-1.5.4-3
+MQTT-1.5.5-1
+MQTT-1.5.7-1
+MQTT-2.1.3-1
+MQTT-2.2.1-2 MQTT-2.2.1-3 MQTT-2.2.1-4 MQTT-2.2.1-5 MQTT-2.2.1-6
+MQTT-2.2.2-1
+MQTT-3.1.0-1 MQTT-3.1.0-2
+MQTT-3.1.2-1 MQTT-3.1.2-2 MQTT-3.1.2-3 MQTT-3.1.2-4 MQTT-3.1.2-5 MQTT-3.1.2-6 MQTT-3.1.2-7
+MQTT-3.1.2-8 MQTT-3.1.2-9 MQTT-3.1.2-10 MQTT-3.1.2-11 MQTT-3.1.2-12 MQTT-3.1.2-13 MQTT-3.1.2-14
+MQTT-3.1.2-15 MQTT-3.1.2-16 MQTT-3.1.2-17 MQTT-3.1.2-18 MQTT-3.1.2-19 MQTT-3.1.2-22
+MQTT-3.1.2-23 MQTT-3.1.2-24 MQTT-3.1.2-25 MQTT-3.1.2-26 MQTT-3.1.2-27 MQTT-3.1.2-29
+MQTT-3.1.2-30
+MQTT-3.1.3-1 MQTT-3.1.3-2 MQTT-3.1.3-3 MQTT-3.1.3-4 MQTT-3.1.3-5 MQTT-3.1.3-6 MQTT-3.1.3-7
+MQTT-3.1.3-8 MQTT-3.1.3-9 MQTT-3.1.3-10 MQTT-3.1.3-11 MQTT-3.1.3-12
+MQTT-3.1.4-1 MQTT-3.1.4-2 MQTT-3.1.4-3 MQTT-3.1.4-4 MQTT-3.1.4-5 MQTT-3.1.4-6
+MQTT-3.2.0-1 MQTT-3.2.0-2
+MQTT-3.2.2-1 MQTT-3.2.2-2 MQTT-3.2.2-3 MQTT-3.2.2-6 MQTT-3.2.2-7 MQTT-3.2.2-8 MQTT-3.2.2-9
+MQTT-3.2.2-10 MQTT-3.2.2-11 MQTT-3.2.2-12 MQTT-3.2.2-13 MQTT-3.2.2-14 MQTT-3.2.2-15
+MQTT-3.2.2-16 MQTT-3.2.2-17 MQTT-3.2.2-18 MQTT-3.2.2-19 MQTT-3.2.2-22
+MQTT-3.3.1-1 MQTT-3.3.1-2 MQTT-3.3.1-3 MQTT-3.3.1-4 MQTT-3.3.1-5 MQTT-3.3.1-8 MQTT-3.3.1-9
+MQTT-3.3.1-10 MQTT-3.3.1-11 MQTT-3.3.1-12 MQTT-3.3.1-13
+MQTT-3.3.2-1 MQTT-3.3.2-2 MQTT-3.3.2-3 MQTT-3.3.2-4 MQTT-3.3.2-5 MQTT-3.3.2-6 MQTT-3.3.2-7
+MQTT-3.3.2-8 MQTT-3.3.2-9 MQTT-3.3.2-11 MQTT-3.3.2-12 MQTT-3.3.2-13 MQTT-3.3.2-14 MQTT-3.3.2-15
+MQTT-3.3.2-16 MQTT-3.3.2-17 MQTT-3.3.2-18 MQTT-3.3.2-19 MQTT-3.3.2-20
+MQTT-3.3.4-1 MQTT-3.3.4-2 MQTT-3.3.4-3 MQTT-3.3.4-4 MQTT-3.3.4-5 MQTT-3.3.4-6 MQTT-3.3.4-7
+MQTT-3.3.4-9 MQTT-3.3.4-10
+MQTT-3.4.2-1 MQTT-3.4.2-2
+MQTT-3.5.2-1 MQTT-3.5.2-2
+MQTT-3.6.1-1
+MQTT-3.6.2-1
+MQTT-3.7.2-1
+MQTT-3.8.1-1
+MQTT-3.8.3-1 MQTT-3.8.3-2 MQTT-3.8.3-3 MQTT-3.8.3-4 MQTT-3.8.3-5
+MQTT-3.8.4-1 MQTT-3.8.4-2 MQTT-3.8.4-3 MQTT-3.8.4-4 MQTT-3.8.4-5 MQTT-3.8.4-6 MQTT-3.8.4-7
+MQTT-3.8.4-8
+MQTT-3.9.2-1
+MQTT-3.9.3-1 MQTT-3.9.3-2
+MQTT-3.10.1-1
+MQTT-3.10.3-1 MQTT-3.10.3-2
+MQTT-3.10.4-1 MQTT-3.10.4-2 MQTT-3.10.4-3 MQTT-3.10.4-4 MQTT-3.10.4-5 MQTT-3.10.4-6
+MQTT-3.11.2-1
+MQTT-3.11.3-1 MQTT-3.11.3-2
+MQTT-3.12.4-1
+MQTT-3.14.0-1
+MQTT-3.14.1-1
+MQTT-3.14.2-1 MQTT-3.14.2-2 MQTT-3.14.2-3
+MQTT-3.14.4-1 MQTT-3.14.4-2 MQTT-3.14.4-3
+MQTT-3.15.1-1
+MQTT-3.15.2-1
+MQTT-4.1.0-1 MQTT-4.1.0-2
+MQTT-4.2.0-1
+MQTT-4.3.1-1
+MQTT-4.3.2-1 MQTT-4.3.2-2 MQTT-4.3.2-3 MQTT-4.3.2-4 MQTT-4.3.2-5
+MQTT-4.3.3-1 MQTT-4.3.3-2 MQTT-4.3.3-3 MQTT-4.3.3-4 MQTT-4.3.3-5 MQTT-4.3.3-6 MQTT-4.3.3-7
+MQTT-4.3.3-8 MQTT-4.3.3-9 MQTT-4.3.3-10 MQTT-4.3.3-11 MQTT-4.3.3-12 MQTT-4.3.3-13
+MQTT-4.4.0-1 MQTT-4.4.0-2
+MQTT-4.5.0-1
+MQTT-4.6.0-1 MQTT-4.6.0-2 MQTT-4.6.0-3 MQTT-4.6.0-4 MQTT-4.6.0-5 MQTT-4.6.0-6
+MQTT-4.8.2-3 MQTT-4.8.2-4 MQTT-4.8.2-5 MQTT-4.8.2-6
+MQTT-4.9.0-1 MQTT-4.9.0-2 MQTT-4.9.0-3
+MQTT-4.12.0-1 MQTT-4.12.0-2 MQTT-4.12.0-3 MQTT-4.12.0-4 MQTT-4.12.0-5 MQTT-4.12.0-6
+MQTT-4.12.0-7
+MQTT-4.12.1-1 MQTT-4.12.1-2
+MQTT-4.13.1-1
+MQTT-4.13.2-1
+MQTT-6.0.0-1 MQTT-6.0.0-2 MQTT-6.0.0-3 MQTT-6.0.0-4
+MQTT3-3.1.2-2 MQTT3-3.1.2-4 MQTT3-3.1.2-5 MQTT3-3.1.2-6 MQTT3-3.1.2-7 MQTT3-3.1.2-10
+MQTT3-3.1.2-12 MQTT3-3.1.2-22
+MQTT3-3.1.3-6 MQTT3-3.1.3-8 MQTT3-3.1.3-9
+MQTT3-3.1.4-1
+MQTT3-3.2.2-6
+MQTT3-3.3.1-8
+MQTT3-3.3.5-2
+MQTT3-3.8.3-4
+MQTT3-3.9.3-2
+MQTT3-4.8.0-2
+"""
+
+NOT_YET = frozenset(_MISSING.split())
+"""What is not cited in both places. It only shrinks: the broker is done when this is empty."""
+
+
+def test_all_clauses_are_there() -> None:
+    """252 of MQTT 5.0, 141 of 3.1.1; in each section their numbers have no gap."""
+    numbers = defaultdict(list)
+    for name in CLAUSES:
+        section, _, number = name.rpartition("-")
+        numbers[section].append(int(number))
+    numbers["MQTT-2.2.1"].insert(0, 1)  # a number that the standard left out
+
+    assert {section: [*range(1, len(of) + 1)] for section, of in numbers.items()} == numbers
+    assert (252, 141) == (
+        sum(name.startswith("MQTT-") for name in CLAUSES),
+        sum(name.startswith("MQTT3-") for name in CLAUSES),
+    )
+
+
+def test_a_clause_asks_or_is_the_same_or_says_why_not() -> None:
+    """One of the three; and what is the same as others leads to some that ask."""
+    wrong = [
+        clause.id
+        for clause in CLAUSES.values()
+        if clause.binds not in {"server", "client", "both"}
+        or sum(map(bool, (clause.asks, clause.same, clause.why_not))) != 1
+        or not ASKED.issuperset(clause.same)
+    ]
+
+    assert [] == wrong
+
+
+def test_what_is_cited_applies() -> None:
+    """No id is misspelt, and none is cited of which the table says that it doesn't apply."""
+    applying = {clause.id for clause in CLAUSES.values() if clause.applies}
+
+    assert {} == {name: at for name, at in IN_CODE.items() if name not in applying}
+    assert {} == {name: at for name, at in IN_TESTS.items() if name not in applying}
+
+
+def test_every_clause_is_enforced_and_tested() -> None:
+    """Each has a line of code that cites it and a test that does."""
+    missing = ASKED - DONE - NOT_YET
+
+    assert [] == sorted(missing - IN_CODE.keys()), "no code cites these"
+    assert [] == sorted(missing - IN_TESTS.keys()), "no test cites these"
+
+
+def test_what_is_done_is_not_listed_as_missing() -> None:
+    """An id that is cited in both places leaves `NOT_YET`; one that asks nothing is never in it."""
+    assert [] == sorted(NOT_YET & DONE)
+    assert [] == sorted(NOT_YET - ASKED)
