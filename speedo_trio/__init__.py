@@ -14,10 +14,13 @@ from speedo_trio.errors import HandlerError as HandlerError
 from speedo_trio.errors import HandshakeError as HandshakeError
 from speedo_trio.errors import IncompleteFrame as IncompleteFrame
 from speedo_trio.errors import MalformedFrame as MalformedFrame
+from speedo_trio.errors import MalformedPacket as MalformedPacket
+from speedo_trio.errors import MQTTError as MQTTError
 from speedo_trio.errors import ProtocolError as ProtocolError
 from speedo_trio.errors import ServerClosed as ServerClosed
 from speedo_trio.errors import SpeedoError as SpeedoError
 from speedo_trio.errors import TopicError as TopicError
+from speedo_trio.errors import UnsendablePacket as UnsendablePacket
 from speedo_trio.events import AcceptFailed as AcceptFailed
 from speedo_trio.events import Address as Address
 from speedo_trio.events import Cause as Cause
@@ -109,7 +112,9 @@ __all__ = [
     "LineProtocol",
     "Listening",
     "LogProtocol",
+    "MQTTError",
     "MalformedFrame",
+    "MalformedPacket",
     "Message",
     "MessageFailed",
     "Messages",
@@ -132,6 +137,7 @@ __all__ = [
     "TLSInfo",
     "Timeouts",
     "TopicError",
+    "UnsendablePacket",
     "WebSocketInfo",
     "Workers",
     "serve",
