@@ -20,12 +20,15 @@ from speedo_trio.errors import HandlerError as HandlerError
 from speedo_trio.errors import HandshakeError as HandshakeError
 from speedo_trio.errors import IncompleteFrame as IncompleteFrame
 from speedo_trio.errors import MalformedFrame as MalformedFrame
+from speedo_trio.errors import MalformedPacket as MalformedPacket
+from speedo_trio.errors import MQTTError as MQTTError
 from speedo_trio.errors import ProtocolError as ProtocolError
 from speedo_trio.errors import RetainedFull as RetainedFull
 from speedo_trio.errors import ServerClosed as ServerClosed
 from speedo_trio.errors import SpeedoError as SpeedoError
 from speedo_trio.errors import SubscriberTooSlow as SubscriberTooSlow
 from speedo_trio.errors import TopicError as TopicError
+from speedo_trio.errors import UnsendablePacket as UnsendablePacket
 from speedo_trio.events import AcceptFailed as AcceptFailed
 from speedo_trio.events import Address as Address
 from speedo_trio.events import Cause as Cause
@@ -120,7 +123,9 @@ __all__ = [
     "LineProtocol",
     "Listening",
     "LogProtocol",
+    "MQTTError",
     "MalformedFrame",
+    "MalformedPacket",
     "Message",
     "MessageFailed",
     "Messages",
@@ -148,6 +153,7 @@ __all__ = [
     "Timeouts",
     "TopicError",
     "TopicMessage",
+    "UnsendablePacket",
     "WebSocketInfo",
     "Workers",
     "serve",

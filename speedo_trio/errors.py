@@ -6,6 +6,7 @@
     ├── ConfigError           our caller erred: a setting that is not allowed
     │   └── BindError         an address that cannot be parsed or listened on
     ├── HandlerError          our caller erred: a handler or message broke its contract
+    │   └── UnsendablePacket  an MQTT packet that may not be sent
     ├── ServerClosed          the server drains or has ended
     ├── RetainedFull          there is no room to retain a message
     ├── SubscriberTooSlow     messages were taken too slowly, and limits say that this is the end
@@ -16,7 +17,9 @@
         ├── FrameTooLong      a frame over its limit
         ├── MalformedFrame    bytes that are no frame
         ├── IncompleteFrame   the peer ended its stream inside a frame
-        └── TopicError        a topic name or filter that is not allowed
+        ├── TopicError        a topic name or filter that is not allowed
+        └── MQTTError         an MQTT packet that is not allowed, and the reason code to answer with
+            └── MalformedPacket   bytes that are no MQTT packet
 
 The two sides never mix: an error of our caller is a bug or a typing mistake to be mended
 here, a `ProtocolError` is the peer's and only ever costs the peer its own connection.
@@ -39,6 +42,10 @@ class BindError(ConfigError):
 
 class HandlerError(SpeedoError):
     """A handler or message broke its contract, such as a reply that is not bytes."""
+
+
+class UnsendablePacket(HandlerError):
+    """An MQTT packet that may not be sent: the text says what was seen and what is allowed."""
 
 
 class ServerClosed(SpeedoError):
@@ -86,3 +93,27 @@ class IncompleteFrame(ProtocolError):
 
 class TopicError(ProtocolError):
     """A topic name or filter that is not allowed; the text says what was seen and what is."""
+
+
+class MQTTError(ProtocolError):
+    """The peer sent an MQTT packet that is not allowed; the text says what was seen and what is.
+
+    Args:
+        text: what was seen and what is allowed.
+        reason: the reason code of MQTT 5.0 to answer with; 0x82, Protocol Error, if not said.
+    """
+
+    def __init__(self, text: str, reason: int = 0x82) -> None:
+        super().__init__(text, reason)  # all that it is made of, so that it can be made again
+        self.reason: int = reason
+        """A `ReasonCode` of `speedo_trio.mqtt`, or its number."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class MalformedPacket(MQTTError):
+    """Bytes that are no MQTT packet: they can't be taken apart."""
+
+    def __init__(self, text: str, reason: int = 0x81) -> None:
+        super().__init__(text, reason)

@@ -1,0 +1,167 @@
+"""A property list: the properties of one packet as bytes, their length before them, both ways.
+
+Next: `speedo_trio.mqtt.wire.decoder`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from speedo_trio.errors import MalformedPacket, MQTTError, UnsendablePacket
+from speedo_trio.mqtt.wire import fields
+from speedo_trio.mqtt.wire.body import check_topic
+from speedo_trio.mqtt.wire.packet_types import PacketType
+from speedo_trio.mqtt.wire.properties import PROPERTIES, WILL, Place, Properties, PropertyType
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from speedo_trio.mqtt.wire.body import Body
+    from speedo_trio.mqtt.wire.properties import Property
+
+NO_PROPERTIES: Final = b"\0"
+"""A list of none [MQTT-2.2.2-1]."""
+
+_ALLOWED: Final = {
+    place: {each.identifier: each for each in PROPERTIES if place in each.places}
+    for place in (WILL, *PacketType)
+}
+_KNOWN: Final = {each.identifier: each for each in PROPERTIES}
+
+
+def name_of(place: Place) -> str:
+    """A place as the standard calls it."""
+    return PacketType(place).name if place else "the will"
+
+
+def decode_properties(body: Body, place: Place) -> Properties | None:
+    """Read the list that comes next in `body`; None when it has no properties.
+
+    Raises:
+        MalformedPacket: It can't be taken apart, or has a property that may not be there.
+        MQTTError: A property comes again that may not, or has a value that is not allowed.
+    """
+    length = body.variable("property length")
+    if not length:
+        return None
+    part = body.part("properties", length)
+    allowed = _ALLOWED[place]
+    found: dict[str, Any] = {}  # whatever the attributes of Properties are
+    while part.left:
+        identifier = part.variable("property identifier")
+        known = allowed.get(identifier)
+        if known is None:
+            raise _misplaced(identifier, place)
+        value = _READERS[known.type](part, known)
+        if place in known.several:
+            found.setdefault(known.name, []).append(value)
+        elif known.name in found:
+            raise MQTTError(
+                f"{name_of(place)} has the property {known.name} again; allowed is one",
+                ReasonCode.PROTOCOL_ERROR,
+            )
+        else:
+            found[known.name] = value
+    for name in ("subscription_identifiers", "user"):
+        if name in found:
+            values = found[name]
+            found[name] = tuple(values) if isinstance(values, list) else (values,)
+    return Properties(**found)
+
+
+def _misplaced(identifier: int, place: Place) -> MQTTError:
+    """A property that may not be there (section 2.2.2.2)."""
+    known = _KNOWN.get(identifier)
+    if known is None:
+        return MalformedPacket(
+            f"{name_of(place)} has a property 0x{identifier:02X}; allowed are those of MQTT 5.0"
+        )
+    places = ", ".join(name_of(each) for each in sorted(known.places))
+    return MalformedPacket(
+        f"{name_of(place)} has the property {known.name}; it is allowed in {places}"
+    )
+
+
+def _out_of_range(known: Property, value: int) -> str:
+    return f"the property {known.name} is {value}; allowed are {known.least} to {known.most}"
+
+
+def _checked(known: Property, value: int) -> int:
+    if not known.least <= value <= known.most:
+        raise MQTTError(_out_of_range(known, value), known.reason)
+    return value
+
+
+def _read_topic(body: Body, known: Property) -> str:
+    topic = body.binary(known.name)
+    check_topic(f"the {known.name}", topic)  # [MQTT-3.3.2-14]
+    return topic.decode()
+
+
+_READERS: Final[dict[PropertyType, Callable[[Body, Property], Any]]] = {
+    PropertyType.FLAG: lambda body, known: bool(_checked(known, body.byte(known.name))),
+    PropertyType.BYTE: lambda body, known: _checked(known, body.byte(known.name)),
+    PropertyType.TWO_BYTES: lambda body, known: _checked(known, body.number(known.name, 2)),
+    PropertyType.FOUR_BYTES: lambda body, known: _checked(known, body.number(known.name, 4)),
+    PropertyType.VARIABLE: lambda body, known: _checked(known, body.variable(known.name)),
+    PropertyType.TEXT: lambda body, known: body.text(known.name),
+    PropertyType.TOPIC: _read_topic,
+    PropertyType.BINARY: lambda body, known: body.binary(known.name),
+    PropertyType.PAIR: lambda body, known: (body.text("user name"), body.text("user value")),
+}
+
+
+def encode_properties(properties: Properties | None, place: Place) -> bytes:
+    """Give the list with its length, the properties in the order of their identifiers.
+
+    Args:
+        properties: None is the same as none of them.
+        place: The `PacketType` that they are of, or `WILL`.
+
+    Raises:
+        UnsendablePacket: A property that may not be there, comes again, or has a value that is
+            not allowed.
+    """
+    if properties is None:
+        return NO_PROPERTIES
+    parts: list[bytes] = []
+    for known in PROPERTIES:
+        value = getattr(properties, known.name)
+        if value is None or value == ():
+            continue
+        if place not in known.places:
+            raise UnsendablePacket(str(_misplaced(known.identifier, place)))
+        values = value if isinstance(value, tuple) else (value,)
+        if len(values) > 1 and place not in known.several:
+            raise UnsendablePacket(
+                f"{name_of(place)} has the property {known.name} {len(values)} times; allowed is 1"
+            )
+        write = _WRITERS[known.type]
+        for each in values:
+            parts += (bytes((known.identifier,)), write(known, each))
+    return fields.variable(sum(map(len, parts))) + b"".join(parts)
+
+
+def _sendable(known: Property, value: int) -> int:
+    if not known.least <= value <= known.most:
+        raise UnsendablePacket(_out_of_range(known, value))
+    return value
+
+
+def _write_pair(known: Property, pair: tuple[str, str]) -> bytes:
+    name, value = pair
+    return fields.text("user name", name) + fields.text("user value", value)
+
+
+_WRITERS: Final[dict[PropertyType, Callable[[Property, Any], bytes]]] = {
+    PropertyType.FLAG: lambda known, value: _sendable(known, value).to_bytes(),
+    PropertyType.BYTE: lambda known, value: _sendable(known, value).to_bytes(),
+    PropertyType.TWO_BYTES: lambda known, value: _sendable(known, value).to_bytes(2),
+    PropertyType.FOUR_BYTES: lambda known, value: _sendable(known, value).to_bytes(4),
+    PropertyType.VARIABLE: lambda known, value: fields.variable(_sendable(known, value)),
+    PropertyType.TEXT: lambda known, value: fields.text(known.name, value),
+    PropertyType.TOPIC: lambda known, value: fields.topic(known.name, fields.utf_8(value)),
+    PropertyType.BINARY: lambda known, value: fields.binary(known.name, value),
+    PropertyType.PAIR: _write_pair,
+}
