@@ -1,0 +1,111 @@
+"""Capabilities: all that a server offers its clients or forbids them.
+
+Next: `speedo_trio.mqtt.state.publication`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import field, frozen
+
+from speedo_trio.errors import ConfigError
+from speedo_trio.mqtt.wire.properties import MOST_VARIABLE
+from speedo_trio.mqtt.wire.versions import Version
+from speedo_trio.pubsub.bounds import bound
+from speedo_trio.pubsub.outbox import OutboxLimits, Overflow
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+NEVER: Final = 0xFFFF_FFFF
+"""The session expiry interval that says that a session stays for ever (section 3.1.2.11.2)."""
+
+
+def _versions(owner: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, frozenset) or not value or not value <= set(Version):
+        raise ConfigError(
+            f"{attribute.name} is {value!r}; allowed is a frozenset of one or more Version"
+        )
+
+
+def _seconds(owner: object, attribute: Attribute[Any], value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):  # type: ignore[operator]  # it is a number
+        raise ConfigError(f"{attribute.name} is {value!r}; allowed are seconds, more than 0")
+
+
+def _keep_alive(owner: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None:
+        bound(0, 0xFFFF)(owner, attribute, value)  # type: ignore[arg-type]  # it sees to the type
+
+
+@frozen(kw_only=True)
+class Capabilities:
+    """What a server offers and forbids. One object serves all the clients of a listener.
+
+    The defaults offer all of the standard and bound what one client can take up.
+    """
+
+    versions: frozenset[Version] = field(default=frozenset(Version), validator=_versions)
+    """What is spoken. Others are answered that their version is not supported."""
+    maximum_qos: int = field(default=2, validator=bound(0, 2))
+    """The highest QoS that a client may publish with, and gets by a subscription."""
+    retain_available: bool = True
+    """Whether clients may have messages retained."""
+    wildcard_subscriptions: bool = True
+    """Whether filters may have wildcards."""
+    subscription_identifiers: bool = True
+    """Whether subscriptions may have identifiers."""
+    shared_subscriptions: bool = True
+    """Whether clients may share subscriptions. Those of 3.1 and 3.1.1 may too."""
+    receive_maximum: int = field(default=1000, validator=bound(1, 65_535))
+    """Messages with QoS 1 or 2 that a client of 5.0 may have on their way to the server. So a
+    client that is 100 ms away can publish 10,000 a second. What is held for each is an integer."""
+    maximum_packet_size: int = field(default=1_048_576, validator=bound(64, MOST_VARIABLE + 5))
+    """Bytes of a packet from a client, its fixed header included. A client that sends one slowly
+    takes so much memory, and one that doesn't take what is published to it does so too."""
+    topic_alias_maximum: int = field(default=16, validator=bound(0, 65_535))
+    """Topic aliases that a client may use; each holds a topic of 64 KiB at most."""
+    topic_aliases_sent: int = field(default=16, validator=bound(0, 65_535))
+    """Topic aliases that are used to a client that allows some. They save bytes, not time."""
+    server_keep_alive: int | None = field(default=None, validator=_keep_alive)
+    """Seconds that clients of 5.0 are told to keep alive by, 0 for not at all; None: they say."""
+    maximum_session_expiry: int = field(default=604_800, validator=bound(0, NEVER))
+    """Seconds that a session stays after its connection has closed, at most; 0xFFFFFFFF: for ever.
+    A week: over the holidays of a device, and not for the years that a forgotten one is away.
+    Sessions of 3.1 and 3.1.1, which would stay for ever, stay for so long."""
+    assign_client_ids: bool = True
+    """Whether a client may leave it to the server to choose its client identifier."""
+    maximum_client_id_size: int = field(default=1024, validator=bound(23, 65_535))
+    """Bytes of a client identifier."""
+    maximum_subscriptions: int = field(default=1000, validator=bound())
+    """Filters that a session may be subscribed to."""
+    maximum_inflight: int = field(default=100, validator=bound(1, 65_535))
+    """Messages with QoS 1 or 2 that are on their way to a client and not acknowledged. A client
+    that is 10 ms away can take 10,000 a second; more would mostly be held here, and be sent
+    again after a reconnect. A client's own receive maximum may lower it."""
+    queue_messages: int = field(default=1000, validator=bound())
+    """Messages with QoS 1 or 2 that wait for a client that is away, or slow. As in mosquitto."""
+    queue_bytes: int = field(default=1_048_576, validator=bound())
+    """Bytes of their topics and payloads."""
+    overflow: Overflow = field(default=Overflow.DROP_NEWEST)
+    """What happens to a message for which the queue has no room. Of a client that is away there is
+    nothing to end: "disconnect" drops the newest then."""
+    maximum_offline_sessions: int = field(default=10_000, validator=bound(0))
+    """Sessions that stay while their clients are away. When there is one more, the session ends
+    whose client has been away for longest: it is the likeliest to be of no use any more."""
+    connect_timeout: float = field(default=10, validator=_seconds)
+    """Seconds from the opening of the connection to CONNECT, and from there to the end of an
+    authentication of several steps."""
+    authentication_steps: int = field(default=10, validator=bound())
+    """AUTH packets of a client in one authentication. SCRAM and Kerberos need one or two."""
+    server_reference: str | None = None
+    """Another server, told to clients that are sent there (0x9C, 0x9D) if a hook names none."""
+
+    @property
+    def queue(self) -> OutboxLimits:
+        """How much may wait for a client."""
+        return OutboxLimits(
+            messages=self.queue_messages, bytes=self.queue_bytes, overflow=self.overflow
+        )
