@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from speedo_trio import FrameTooLong, IncompleteFrame, MalformedFrame, ProtocolError
+from speedo_trio.errors import FrameTooLong, IncompleteFrame, MalformedFrame, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
