@@ -207,13 +207,19 @@ class Session:
 
     def _answer(self, frame: bytes) -> None:
         if not self._requests or self._requests[0].frame != frame:
-            decode_filters(frame)  # which tells more, if it raises
-            asked = FrameType(self._requests[0].frame[0]).name if self._requests else "nothing"
-            seen = FrameType(frame[0]).name
-            raise MalformedFrame(f"an answer to a {seen} that is not next; asked was {asked}")
+            raise self._no_answer(frame)
         request = self._requests.popleft()
         request.answered = True
         request.over.set()
+
+    def _no_answer(self, frame: bytes) -> ProtocolError:
+        """The error of a SUB or UNSUB that is not the answer to what was asked."""
+        decode_filters(frame)  # if it raises, it has more to tell
+        seen = FrameType(frame[0]).name
+        if not self._requests:
+            return MalformedFrame(f"an answer {seen}, and nothing was asked")
+        asked = FrameType(self._requests[0].frame[0]).name
+        return MalformedFrame(f"an answer {seen} that is not the request {asked} again")
 
 
 def _lost(error: Exception) -> ConnectionLost:

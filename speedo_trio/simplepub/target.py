@@ -95,9 +95,7 @@ async def _connect(target: Target) -> trio.SocketStream:
 
 
 async def _secure(stream: trio.abc.Stream, context: ssl.SSLContext, host: str) -> trio.abc.Stream:
-    # https_compatible: a server that closes without a close_notify is EOF; frames tell whether
-    # something is missing.
-    secure = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
+    secure = trio.SSLStream(stream, context, server_hostname=host)
     try:
         await secure.do_handshake()
     except BaseException:
