@@ -210,7 +210,7 @@ async def test_a_bug_of_the_stream_and_an_exception_of_the_block() -> None:
         raise Oops
 
     peer.half.receive_some = receive_some  # type: ignore[method-assign]  # a fault
-    with pytest.RaisesGroup(Oops, ValueError):  # noqa: PT012  # both are needed
+    with pytest.RaisesGroup(Oops, ValueError):
         async with connect_stream(peer.half):
             try:
                 await trio.sleep_forever()
