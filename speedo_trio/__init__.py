@@ -1,6 +1,11 @@
 """Serve a wire protocol on Trio: bytes to messages, messages to workers, replies in order."""
 
+from speedo_trio.broker.broker import Broker as Broker
+from speedo_trio.broker.limits import BrokerLimits as BrokerLimits
 from speedo_trio.broker.message import TopicMessage as TopicMessage
+from speedo_trio.broker.stats import BrokerStats as BrokerStats
+from speedo_trio.broker.stats import SubscriberStats as SubscriberStats
+from speedo_trio.broker.subscription import Subscription as Subscription
 from speedo_trio.config import Config as Config
 from speedo_trio.config import Limits as Limits
 from speedo_trio.config import Timeouts as Timeouts
@@ -16,8 +21,10 @@ from speedo_trio.errors import HandshakeError as HandshakeError
 from speedo_trio.errors import IncompleteFrame as IncompleteFrame
 from speedo_trio.errors import MalformedFrame as MalformedFrame
 from speedo_trio.errors import ProtocolError as ProtocolError
+from speedo_trio.errors import RetainedFull as RetainedFull
 from speedo_trio.errors import ServerClosed as ServerClosed
 from speedo_trio.errors import SpeedoError as SpeedoError
+from speedo_trio.errors import SubscriberTooSlow as SubscriberTooSlow
 from speedo_trio.errors import TopicError as TopicError
 from speedo_trio.events import AcceptFailed as AcceptFailed
 from speedo_trio.events import Address as Address
@@ -73,6 +80,9 @@ __all__ = [
     "AcceptFailed",
     "Address",
     "BindError",
+    "Broker",
+    "BrokerLimits",
+    "BrokerStats",
     "Cause",
     "CloseReason",
     "Config",
@@ -126,10 +136,14 @@ __all__ = [
     "Reconfigured",
     "Refusal",
     "Reply",
+    "RetainedFull",
     "Server",
     "ServerClosed",
     "ServerStats",
     "SpeedoError",
+    "SubscriberStats",
+    "SubscriberTooSlow",
+    "Subscription",
     "TLSInfo",
     "Timeouts",
     "TopicError",

@@ -7,6 +7,8 @@
     │   └── BindError         an address that cannot be parsed or listened on
     ├── HandlerError          our caller erred: a handler or message broke its contract
     ├── ServerClosed          the server drains or has ended
+    ├── RetainedFull          there is no room to retain a message
+    ├── SubscriberTooSlow     messages were taken too slowly, and limits say that this is the end
     ├── ConnectionClosed      the connection is gone; what was to be sent will not be
     │   └── ConnectionLost    the peer or the network broke it
     └── ProtocolError         the peer erred; the connection ends with this as its reason
@@ -41,6 +43,14 @@ class HandlerError(SpeedoError):
 
 class ServerClosed(SpeedoError):
     """The server drains or has ended; it takes no new connection."""
+
+
+class RetainedFull(SpeedoError):
+    """There is no room to retain a message; those who are subscribed got it."""
+
+
+class SubscriberTooSlow(SpeedoError):
+    """Messages were taken too slowly, and the subscription's limits say that this ends it."""
 
 
 class ConnectionClosed(SpeedoError):

@@ -581,6 +581,11 @@ class Link:
         self._house.pauses[Pause.UNSENT] += 1
         self._house.crew.dispatch(self.lane)
 
+    def relieved(self) -> None:
+        if self._handler is not None:
+            with _Isolation(self):
+                self._handler.writable()
+
     def close_asked(self) -> None:
         self.end(Cause.CLOSED)
 

@@ -90,6 +90,7 @@ def serve(
     from speedo_trio.cli.supervisor import run_processes  # noqa: PLC0415
 
     reading = Reading(settings or Settings(), origins, traceback)
+    reading.check_processes()
     child = Child.from_environment()
     admin = reading.admin()
     if child is None and reading.settings.processes > 1:
@@ -111,6 +112,7 @@ def check(
         traceback: When the protocol cannot be imported, show the traceback.
     """
     reading = Reading(settings or Settings(), origins, traceback)
+    reading.check_processes()
     reading.factory()
     reading.admin()
     say(effective_toml(reading.settings, origins))

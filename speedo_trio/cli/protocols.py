@@ -16,6 +16,9 @@ from speedo_trio.cli.blame import told
 from speedo_trio.cli.mistakes import Mistake, suggestion
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from speedo_trio.cli.settings import Settings
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
 
 PLUGINS = "speedo_trio.protocols"
@@ -25,7 +28,14 @@ _SHIPPED = {
     "discard": "speedo_trio.sinks:DiscardProtocol",
     "echo": "speedo_trio.echo:EchoProtocol",
     "log": "speedo_trio.sinks:LogProtocol",
+    "simplepub": "speedo_trio.simplepub:SimplePub",
 }
+
+_MAKERS = {"simplepub": "speedo_trio.cli.brokers:make_simplepub"}
+"""Those that are made from settings, and what makes them."""
+
+ONE_PROCESS = tuple(_MAKERS)
+"""Those whose clients must all meet in one process."""
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -56,7 +66,20 @@ def _path(value: str) -> str:
     return value.partition("[")[0].strip()  # after it may come extras, which say nothing here
 
 
-def find_protocol(text: str) -> ProtocolHandlerFactory:
+def find_protocol(settings: Settings) -> ProtocolHandlerFactory:
+    """The factory of the protocol that the settings ask for.
+
+    Raises:
+        Mistake: there is none, several plugins have the name, or it cannot be imported.
+    """
+    maker = _MAKERS.get(settings.protocol)
+    if maker is None:
+        return find_factory(settings.protocol)
+    make = cast("Callable[[Settings], ProtocolHandlerFactory]", load(maker))
+    return make(settings)
+
+
+def find_factory(text: str) -> ProtocolHandlerFactory:
     """The factory that a name or ``package.module:Factory`` stands for.
 
     A plugin cannot take a shipped name. For a path the current directory is importable, as it is

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import frozen
 
 from speedo_trio.cli.mistakes import Mistake
-from speedo_trio.cli.protocols import find_protocol
+from speedo_trio.cli.protocols import ONE_PROCESS, find_protocol
 
 if TYPE_CHECKING:
     from speedo_trio.cli.admin_plan import AdminPlan
@@ -35,7 +35,7 @@ class Reading:
                 for it.
         """
         try:
-            return find_protocol(self.settings.protocol)
+            return find_protocol(self.settings)
         except Mistake as mistake:
             cause = mistake.__cause__
             if self.traceback and cause is not None:
@@ -43,6 +43,19 @@ class Reading:
             hint = "; --traceback shows more" if cause is not None and not self.traceback else ""
             place = self.origins.place(("protocol",))
             raise Mistake(f"{place}: {mistake}{hint}") from cause
+
+    def check_processes(self) -> None:
+        """See that the protocol can be served by as many processes.
+
+        Raises:
+            Mistake: it can't.
+        """
+        settings = self.settings
+        if settings.processes > 1 and settings.protocol in ONE_PROCESS:
+            raise Mistake(
+                f"{self.origins.place(('processes',))} is {settings.processes}; allowed is 1 for "
+                f"{settings.protocol}, whose clients meet in one process"
+            )
 
     def admin(self) -> AdminPlan | None:
         """The admin endpoint that is asked for, if one is.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, evolve, field
 
+from speedo_trio.cli.brokers import protocol_changes, successor
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.errors import ConfigError
 from speedo_trio.events import Reconfigured
@@ -32,6 +33,7 @@ class Reloader:
 
     _settings: Settings
     """Those that it runs with."""
+    _factory: ProtocolHandlerFactory
     _reread: Reread
     _log: CommandLog
     _voice: Voice
@@ -62,7 +64,9 @@ class Reloader:
         self, server: Server, settings: Settings, factory: ProtocolHandlerFactory
     ) -> Reconfigured:
         """What was changed, and what could not be."""
+        factory = successor(self._factory, factory)
         event = server.reconfigure(config=settings.config, factory=factory)
+        self._factory = factory
         running = {name: getattr(self._settings, name) for name in NEED_RESTART}
         needs_restart = [name for name in running if getattr(settings, name) != running[name]]
         changed = [
@@ -71,8 +75,9 @@ class Reloader:
         if changed and not self._log.apply(settings):
             needs_restart += changed
             changed = []
-        self._settings = evolve(settings, **running)
+        ours, kept = protocol_changes(self._settings, settings)
+        self._settings = evolve(settings, broker=self._settings.broker, **running)
         return Reconfigured(
-            changed=(*event.changed, *changed),
-            needs_restart=(*needs_restart, *event.needs_restart),
+            changed=(*event.changed, *ours, *changed),
+            needs_restart=(*needs_restart, *event.needs_restart, *kept),
         )

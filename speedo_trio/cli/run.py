@@ -53,7 +53,7 @@ def run_server(
     events = EventLog()
     voice = OwnVoice(settings, events) if child is None else child.voice(events)
     notifier = Notifier.from_environment()
-    reloader = Reloader(settings, reread, log, voice, notifier)
+    reloader = Reloader(settings, factory, reread, log, voice, notifier)
     tune()
     endpoint = _admin_endpoint(admin, child)
     return trio.run(Run(settings, factory, voice, notifier, reloader, child, endpoint).run)

@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args, get_t
 from attrs import Attribute, field, fields, frozen
 from cyclopts import Group, Parameter
 
+from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConfigError
+from speedo_trio.simplepub.settings import SimplePubSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECTIONS: dict[str, type] = get_type_hints(Config)
+SERVER_SECTIONS: dict[str, type] = get_type_hints(Config)
 """The sections of a server's configuration, by name."""
+
+PROTOCOL_SECTIONS: dict[str, type] = {"broker": BrokerLimits, "simplepub": SimplePubSettings}
+"""The sections of protocols that are shipped."""
+
+SECTIONS: dict[str, type] = {**SERVER_SECTIONS, **PROTOCOL_SECTIONS}
 
 Keys: TypeAlias = tuple[str, ...]
 """A setting's path: ``("bind",)``, ``("limits", "connections")``."""
@@ -153,10 +160,17 @@ class Settings:
         factory=Workers, kw_only=True
     )
 
+    broker: Annotated[BrokerLimits, Parameter(group=_section_group(BrokerLimits, 6))] = field(
+        factory=BrokerLimits, kw_only=True
+    )
+    simplepub: Annotated[
+        SimplePubSettings, Parameter(group=_section_group(SimplePubSettings, 7))
+    ] = field(factory=SimplePubSettings, kw_only=True)
+
     @property
     def config(self) -> Config:
         """The part that is the server's."""
-        return Config(**{section: getattr(self, section) for section in SECTIONS})
+        return Config(**{section: getattr(self, section) for section in SERVER_SECTIONS})
 
 
 def setting_keys() -> list[Keys]:

@@ -50,6 +50,9 @@ class ConnectionOwner(Protocol):
     def ungated(self) -> None:
         """There is room for replies again, after `WireConnection.gate` said that there is none."""
 
+    def relieved(self) -> None:
+        """`WireConnection.room` is no longer 0."""
+
     def progressed(self) -> None:
         """Bytes that waited were sent."""
 
@@ -69,7 +72,9 @@ class WireConnection:
         "_border",
         "_closed",
         "_flushing",
+        "_full",
         "_gated",
+        "_high",
         "_limits",
         "_lock",
         "_owner",
@@ -107,6 +112,7 @@ class WireConnection:
         self._owner = owner
         self._border = border
         self._limits = limits
+        self._high = min(limits.unsent_high, limits.unsent_bytes)
         self._lock = threading.Lock()
         self._rest: Data = b""  # being sent by the writer task
         self._backlog: list[bytes] = []  # taken from replies, to be sent after the rest
@@ -115,6 +121,7 @@ class WireConnection:
         self._writing = False  # a writer task sends, nobody else
         self._flushing = False  # a flush is on its way to the Trio thread
         self._gated = False  # the lane waits for ungated()
+        self._full = False  # no room until less than half of what may wait does
         self._closed = False
         self.broken: bool = False
         """Whether sending found the connection lost."""
@@ -166,18 +173,26 @@ class WireConnection:
         """Whether bytes wait for the peer to take some."""
         return self._writing
 
+    @property
+    def room(self) -> int:
+        if self._full:
+            return 0
+        return max(0, self._high - self.unsent)
+
     def write(self, data: bytes) -> bool:
         if type(data) is not bytes:
             data = _bytes(data)
         with self._lock:
             if self._closed:
                 return False
-            if self.unsent + len(data) > self._limits.unsent_bytes:
+            unsent = self.unsent + len(data)
+            if unsent > self._limits.unsent_bytes:
                 self._border.soon(self._owner.overflowed)
                 return False
             self.replies.append(data)
             self._written += len(data)
-            much = self.unsent > self._limits.unsent_high
+            much = unsent > self._limits.unsent_high
+            self._full |= unsent >= self._high
             flush_soon = not (self._writing or self._flushing or much)
             self._flushing |= flush_soon
         if flush_soon:
@@ -239,6 +254,8 @@ class WireConnection:
             self._border.now(self._owner.write_blocked)
         elif self._room is not None:
             self._border.now(self._open_gates)
+        elif self._full:
+            self._border.soon(self._open_gates)  # not now: a handler may be in the middle of write
         return not blocked
 
     def gate(self) -> bool:
@@ -321,14 +338,17 @@ class WireConnection:
     def _open_gates(self) -> None:
         """Let those go on who wait for room. On the Trio thread, without the lock."""
         with self._lock:
-            if self.unsent > self._limits.unsent_high // 2:
+            if self.unsent > self._high // 2:
                 return
             gated, self._gated = self._gated, False
+            relieved, self._full = self._full and not self._closed, False
         if self._room is not None:
             self._room.set()
             self._room = None
         if gated:
             self._owner.ungated()
+        if relieved:
+            self._owner.relieved()
         self._owner.progressed()
 
 

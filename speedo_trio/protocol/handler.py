@@ -8,6 +8,8 @@ none of them may block; what takes time belongs into a `Message`.
 2. Bytes arrive: `ProtocolHandler.handle` with each chunk, split wherever the network split it.
 3. Both may give messages, as a list or as a generator. A generator is pulled as the connection's
    lane has room, and nothing more is read until it is exhausted: that is the backpressure.
+   A handler that pushes bytes of its own accord is told of room for more by
+   `ProtocolHandler.writable`.
 4. Workers execute the messages and send the replies. When one raises, `ProtocolHandler.failed`
    may turn the error into a reply.
 5. The peer ends its side: `ProtocolHandler.eof`. The server drains:
@@ -62,6 +64,14 @@ class Connection(Protocol):
     @property
     def proxy(self) -> ProxyInfo | None:
         """What a proxy told of the peer, with a PROXY header; None without one."""
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be written until ``limits.unsent_high`` of them wait to be sent.
+
+        0 while a peer that reads slowly has more than half of that to take; when it is again
+        more, `ProtocolHandler.writable` is called. On the Trio thread.
+        """
 
     def write(self, data: bytes) -> bool:
         """Send `data` as it is, after all that was written before. Never blocks.
@@ -141,6 +151,14 @@ class ProtocolHandler(ABC):
     def draining(self) -> Messages:
         """The server drains; the last messages, such as a goodbye, if any."""
         return None
+
+    def writable(self) -> None:
+        """`Connection.room` was 0 and is not any more.
+
+        For handlers that push more than a peer may read: they write as much as there is room for,
+        keep the rest, within a bound of their own, and go on when this is called.
+        """
+        return
 
     def failed(self, message: Message, error: BaseException) -> bytes | None:
         """`message` raised `error`.

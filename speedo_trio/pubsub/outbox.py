@@ -118,6 +118,10 @@ class Outbox(Generic[M]):
             taken.append(self._take_oldest(waiting))
         return taken
 
+    def take_one(self) -> M | None:
+        """Take the oldest message; None when none waits."""
+        return None if self._waiting is None else self._take_oldest(self._waiting)
+
     def clear(self) -> int:
         """Drop what waits; how many messages that were. They are counted nowhere."""
         count = len(self)

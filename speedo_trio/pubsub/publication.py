@@ -64,6 +64,11 @@ class Publication:
             forms[form] = made
         return made
 
+    def keep(self, form: Hashable, encoded: bytes) -> None:
+        """Keep a form that the publication came in, if it has none yet."""
+        if self._forms is None and not self._settled:
+            self._forms = {form: encoded}
+
     def settle(self) -> None:
         """Let go of the forms and keep none from now on: for a publication that stays for long."""
         self._forms = None

@@ -5,7 +5,7 @@ Next: `speedo_trio.pubsub.outbox`, where they wait for one that is slow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 from speedo_trio.pubsub.publication import Publication
@@ -31,6 +31,29 @@ class Subscriber(Protocol[P_contra, V_contra]):
         Returns:
             Whether it was taken: sent, or put where it waits to be sent.
         """
+
+
+class Terms:
+    """What a subscriber has subscribed to a filter with; a protocol with options subclasses it."""
+
+    __slots__ = ()
+
+    def merged(self, terms: Sequence[Terms]) -> Terms:
+        """What holds for a topic that several filters of one subscriber match.
+
+        Args:
+            terms: Those of all these filters, these included.
+        """
+        return self
+
+
+NO_TERMS = Terms()
+"""Nothing but the filter."""
+
+
+def merge(terms: list[Terms]) -> Terms:
+    """Merge the terms of one subscriber's filters, all of its own kind."""
+    return terms[0].merged(terms)
 
 
 Failed: TypeAlias = Callable[[Subscriber[P, V], P, Exception], None]

@@ -34,6 +34,8 @@ class FakeConnection:
     tls: TLSInfo | None = None
     websocket: WebSocketInfo | None = None
     proxy: ProxyInfo | None = None
+    room: int = 65_536
+    """Set it to 0 for a peer that reads slowly. Nothing that is written changes it."""
     sent: bytearray = field(factory=bytearray)
     """All that was written and replied."""
     closing: bool = False

@@ -18,7 +18,15 @@ def test_shipped_and_plugins(capsys: pytest.CaptureFixture[str], plugin: Path) -
     assert ("shout", "shout-plugin 1.5", "Answers in capitals.") in told
     assert ("broken", "shout-plugin 1.5", BROKEN.format(plugin)) in told
     assert ("echo", "shout-plugin 1.5", HIDDEN) in told
-    assert [name for name, _ in lines] == ["discard", "echo", "log", "broken", "echo", "shout"]
+    assert [name for name, _ in lines] == [
+        "discard",
+        "echo",
+        "log",
+        "simplepub",
+        "broken",
+        "echo",
+        "shout",
+    ]
 
 
 BROKEN = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from speedo_trio.cli.mistakes import Mistake
-from speedo_trio.cli.protocols import find_protocol, load
+from speedo_trio.cli.protocols import find_factory, load
 from speedo_trio.echo import EchoProtocol
 from speedo_trio.sinks import DiscardProtocol, LogProtocol
 
@@ -27,12 +27,12 @@ def path(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_shipped(name: str, factory: object, plugin: Path) -> None:
     """They have their names, and no plugin can take them."""
-    assert find_protocol(name) is factory
+    assert find_factory(name) is factory
 
 
 def test_a_plugin(plugin: Path) -> None:
     """It has the name of its entry point."""
-    factory = find_protocol("shout")
+    factory = find_factory("shout")
 
     assert getattr(factory, "__name__", None) == "Shout"
 
@@ -44,7 +44,7 @@ def test_a_name_of_two_plugins(plugin: Path) -> None:
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 2\n")
     (other / "entry_points.txt").write_text("[speedo_trio.protocols]\nshout = other:Shout\n")
     with pytest.raises(Mistake) as caught:
-        find_protocol("shout")
+        find_factory("shout")
 
     assert str(caught.value) == (
         "several plugins are called shout; give one of these paths: "
@@ -55,7 +55,7 @@ def test_a_name_of_two_plugins(plugin: Path) -> None:
 def test_an_unknown_name_lists_what_there_is(plugin: Path) -> None:
     """Plugins too, each name once."""
     with pytest.raises(Mistake) as caught:
-        find_protocol("shoot")
+        find_factory("shoot")
 
     assert str(caught.value) == (
         "unknown protocol 'shoot'; did you mean shout? "
@@ -79,7 +79,7 @@ def test_a_path_through_attributes() -> None:
     """Anything that the module holds, however deep."""
     Path("here_module.py").write_text(MODULE)
 
-    assert find_protocol("here_module:Outer.Inner") is EchoProtocol
+    assert find_factory("here_module:Outer.Inner") is EchoProtocol
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_mistakes(target: str, text: str) -> None:
     sys.modules.pop("here_module", None)
     sys.path.insert(0, str(Path.cwd()))
     with pytest.raises(Mistake) as caught:
-        find_protocol(target)
+        find_factory(target)
 
     assert str(caught.value).startswith(text)
 
@@ -112,7 +112,7 @@ def test_mistakes(target: str, text: str) -> None:
 def test_a_module_that_is_not_there() -> None:
     """No line is blamed, for none is wrong."""
     with pytest.raises(Mistake) as caught:
-        find_protocol("no_module:X")
+        find_factory("no_module:X")
 
     assert str(caught.value) == (
         "cannot import no_module: ModuleNotFoundError: No module named 'no_module'"

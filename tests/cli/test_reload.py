@@ -249,7 +249,7 @@ def reloader(read: Callable[[], Settings], voice: Told, running: Settings) -> Re
     def reread() -> Reading:
         return Reading(read(), Origins())
 
-    return Reloader(running, reread, CommandLog(None, None), voice, Notifier())
+    return Reloader(running, EchoProtocol, reread, CommandLog(None, None), voice, Notifier())
 
 
 async def test_a_log_that_is_not_ours_needs_a_restart() -> None:

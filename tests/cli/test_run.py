@@ -337,7 +337,9 @@ def stalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Awaitable[
     before = {number: signal.getsignal(number) for number in SIGNALS}
     settings, notifier = Settings(), Notifier()
     voice = OwnVoice(settings, EventLog())
-    reloader = Reloader(settings, pytest.fail, CommandLog(None, None), voice, notifier)
+    reloader = Reloader(
+        settings, EchoProtocol, pytest.fail, CommandLog(None, None), voice, notifier
+    )
     yield Run(settings, EchoProtocol, voice, notifier, reloader).run
     for number, handler in before.items():
         signal.signal(number, handler)

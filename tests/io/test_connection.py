@@ -140,6 +140,9 @@ class Owner:
     def ungated(self) -> None:
         self._tell("ungated")
 
+    def relieved(self) -> None:
+        self._tell("relieved")
+
     def progressed(self) -> None:
         pass  # may be told at any time
 

@@ -1,0 +1,147 @@
+"""The broker: topics, who is subscribed to them, and what is published, in one program.
+
+Protocols bring their clients to it (`speedo_trio.simplepub`), and the program may publish and
+subscribe itself. It has no task and no socket of its own, and all of it is for the Trio thread.
+
+Next: `speedo_trio.simplepub.protocol`, which serves it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from speedo_trio.broker.core import BrokerCore
+from speedo_trio.broker.limits import BrokerLimits
+from speedo_trio.broker.message import TopicMessage
+from speedo_trio.broker.subscription import Subscription
+from speedo_trio.errors import ConfigError
+from speedo_trio.pubsub.outbox import OutboxLimits, Overflow
+from speedo_trio.pubsub.publication import Publication
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from speedo_trio.broker.stats import BrokerStats, SubscriberStats
+
+OverflowPolicy: TypeAlias = Literal["drop-newest", "drop-oldest", "disconnect"]
+"""What happens to a message for a subscriber that reads too slowly: it is dropped, the one that has
+waited for longest is, or the subscriber is ended."""
+
+
+class Broker:
+    """Publish, subscribe, and see who is subscribed.
+
+    ::
+
+        broker = Broker()
+        server = await nursery.start(serve, SimplePub(broker), "tcp://localhost:9292")
+        async with broker.subscribe("sensors/#") as messages:
+            async for message in messages:
+                print(message.topic, message.payload)
+    """
+
+    def __init__(self, limits: BrokerLimits | None = None) -> None:
+        """Begin with nobody and nothing; needs no running Trio."""
+        limits = BrokerLimits() if limits is None else limits
+        self._core = BrokerCore(limits)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        """Send a message to all whose filters match the topic. Doesn't wait.
+
+        From a worker thread: ``trio.from_thread.run_sync(broker.publish, topic, payload)``.
+
+        Args:
+            retain: keep it as the last message of its topic, for those who subscribe later; an
+                empty payload ends that.
+
+        Returns:
+            How many subscribers took it; a group with shared subscriptions counts as one.
+
+        Raises:
+            TopicError: the topic is not allowed; nobody got the message.
+            RetainedFull: everybody got it, but there is no room to retain it.
+        """
+        core = self._core
+        try:
+            return core.route(Publication(topic.encode(), payload, retain=retain))
+        finally:
+            core.flush()
+
+    def subscribe(
+        self,
+        *filters: str,
+        waiting_messages: int = 1000,
+        waiting_bytes: int = 33_554_432,
+        overflow: OverflowPolicy = "drop-newest",
+        name: str = "application",
+    ) -> Subscription:
+        """Subscribe for a block: ``async with broker.subscribe("a/#", "b") as messages``.
+
+        What is retained comes first. A message that several of the filters match comes once.
+
+        Args:
+            waiting_messages: how many may wait to be taken.
+            waiting_bytes: how many bytes of topics and payloads may.
+            overflow: what happens to more.
+            name: who this is, in `subscribers`.
+
+        Raises:
+            ConfigError: a bound or policy that is not allowed, or no filter at all.
+        """
+        if not filters:
+            raise ConfigError("subscribe() without a filter; allowed are one or more")
+        limits = outbox_limits(waiting_messages, waiting_bytes, overflow)
+        return Subscription(self._core, tuple(each.encode() for each in filters), limits, name)
+
+    def subscribers(self, topic: str | None = None) -> tuple[SubscriberStats, ...]:
+        """Who is subscribed; with a topic, who would get what is published under it.
+
+        Of a group with shared subscriptions one member would, and all are given. Takes time for
+        each subscriber.
+
+        Raises:
+            TopicError: the topic is not allowed.
+        """
+        members = self._core.members if topic is None else self._core.audience(topic.encode())
+        return tuple(member.stats() for member in members)
+
+    def retained(self, topic_filter: str) -> Iterator[TopicMessage]:
+        """The retained messages of the topics that a filter matches.
+
+        Lazily: what is published meanwhile may be among them or not.
+
+        Raises:
+            TopicError: the filter is not allowed.
+        """
+        found = self._core.retained_for(topic_filter.encode())
+        return (TopicMessage(kept.topic.decode(), kept.payload, retain=True) for kept in found)
+
+    def stats(self) -> BrokerStats:
+        """A snapshot. Takes time for each subscriber."""
+        return self._core.stats()
+
+    @property
+    def core(self) -> BrokerCore:
+        """What protocols need; it may change with those that are shipped."""
+        return self._core
+
+
+def outbox_limits(messages: int, size: int, overflow: str) -> OutboxLimits:
+    """How much may wait for a subscriber.
+
+    Raises:
+        ConfigError: a bound or policy that is not allowed.
+    """
+    check_overflow(None, None, overflow)
+    return OutboxLimits(messages=messages, bytes=size, overflow=Overflow(overflow))
+
+
+def check_overflow(owner: object, attribute: object, value: object) -> None:
+    """Validate an attrs field that is an `OverflowPolicy`.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if value not in get_args(OverflowPolicy):
+        allowed = " or ".join(map(repr, get_args(OverflowPolicy)))
+        raise ConfigError(f"overflow is {value!r}; allowed is {allowed}")

@@ -1,0 +1,164 @@
+"""A broker as its protocols see it: topics are bytes, and subscribers come and go.
+
+Next: `speedo_trio.broker.subscription`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from speedo_trio.broker.stats import BrokerStats, SubscriberStats
+from speedo_trio.errors import RetainedFull
+from speedo_trio.pubsub.exchange import Exchange
+from speedo_trio.pubsub.publication import Publication
+from speedo_trio.pubsub.retained import Retention
+from speedo_trio.pubsub.shared import SharedGroup
+from speedo_trio.pubsub.subscriber import Subscriber, Terms, merge
+from speedo_trio.pubsub.topics import check_filter, parse_shared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from speedo_trio.broker.limits import BrokerLimits
+    from speedo_trio.broker.mailbox import Mailbox
+
+_logger = logging.getLogger("speedo_trio.broker")
+
+
+class Member(Subscriber[Publication, Terms], Protocol):
+    """A subscriber that a broker knows of."""
+
+    def stats(self) -> SubscriberStats:
+        """A snapshot."""
+
+
+class BrokerCore:
+    """Who is subscribed, what is retained, and the counts."""
+
+    def __init__(self, limits: BrokerLimits) -> None:
+        self._bounds = limits.topics
+        self.exchange: Exchange[Publication, Terms] = Exchange(
+            _failed,
+            bounds=limits.topics,
+            route_bytes=limits.route_bytes,
+            retained=limits.retained,
+            merge=merge,
+        )
+        self.dirty: list[Mailbox] = []
+        """Mailboxes that are to be flushed at the end of the turn."""
+        self.members: dict[Member, None] = {}
+        """Who has come, in that order."""
+        self.published: int = 0
+        """For `route` and for protocols that go to the exchange themselves."""
+        self._delivered = 0  # to those who have left
+        self._dropped = 0
+        self._lost = 0
+
+    def check(self, filters: tuple[bytes, ...]) -> None:
+        """See that these are filters, of shared subscriptions too.
+
+        Raises:
+            TopicError: one isn't.
+        """
+        for topic_filter in filters:
+            if parse_shared(topic_filter, self._bounds) is None:
+                check_filter(topic_filter, self._bounds)
+
+    def enter(self, member: Member) -> None:
+        """A subscriber has come."""
+        self.members[member] = None
+
+    def leave(self, member: Member, lost: int) -> None:
+        """A subscriber has gone, after it was removed from the exchange.
+
+        Args:
+            lost: Messages that still waited for it.
+        """
+        if member in self.members:
+            del self.members[member]
+            last = member.stats()
+            self._delivered += last.delivered
+            self._dropped += last.dropped
+            self._lost += lost
+
+    def route(self, publication: Publication) -> int:
+        """Publish, and retain if that is wanted; how many took it.
+
+        The caller calls `flush` at the end of its turn.
+
+        Raises:
+            TopicError: its topic is no name, or is over the bounds; nobody got it.
+            RetainedFull: everybody got it, but there is no room to retain it.
+        """
+        taken = self.exchange.publish(publication)
+        self.published += 1
+        if publication.retain:
+            self._retain(publication)
+        return taken
+
+    def flush(self) -> None:
+        """The turn has ended: send what was put into mailboxes."""
+        dirty = self.dirty
+        if dirty:
+            for mailbox in dirty:
+                mailbox.flush()
+            dirty.clear()
+
+    def retained_for(self, topic_filter: bytes) -> Iterator[Publication]:
+        """What is retained that a filter matches; nothing for a shared subscription.
+
+        Raises:
+            TopicError: it is no filter, or is over the bounds.
+        """
+        return self.exchange.retained_for(topic_filter, trio.current_time())
+
+    def audience(self, topic: bytes) -> list[Member]:
+        """Who gets what is published under a topic, each once.
+
+        Raises:
+            TopicError: it is no name, or is over the bounds.
+        """
+        found: dict[object, None] = {}
+        for subscriber, _ in self.exchange.routes[topic]:
+            if isinstance(subscriber, SharedGroup):
+                found.update((member, None) for member, _ in subscriber)
+            else:
+                found[subscriber] = None
+        return [member for member in self.members if member in found]
+
+    def stats(self) -> BrokerStats:
+        """A snapshot."""
+        members = [member.stats() for member in self.members]
+        return BrokerStats(
+            published=self.published,
+            delivered=self._delivered + sum(each.delivered for each in members),
+            dropped=self._dropped + sum(each.dropped for each in members),
+            lost=self._lost,
+            waiting=sum(each.waiting for each in members),
+            subscribers=sum(1 for each in members if each.filters),
+            subscriptions=len(self.exchange.subscriptions),
+            retained=len(self.exchange.retained),
+            retained_bytes=self.exchange.retained.bytes,
+        )
+
+    def _retain(self, publication: Publication) -> None:
+        retention = self.exchange.retain(publication, now=trio.current_time())
+        if retention in (Retention.TOO_MANY, Retention.TOO_LARGE):
+            retained = self.exchange.retained
+            raise RetainedFull(
+                f"no room to retain a message of {len(publication.payload)} bytes: "
+                f"{len(retained)} messages of {retained.bytes} bytes are retained"
+            )
+
+
+def _failed(subscriber: object, publication: Publication, error: Exception) -> None:
+    """A subscriber raised, which is a bug; the others get their message all the same."""
+    _logger.error(
+        "%s failed on a message of topic %r",
+        type(subscriber).__name__,
+        publication.topic,
+        exc_info=error,
+    )

@@ -1,0 +1,206 @@
+"""A mailbox: what goes to one connected subscriber, who may read slowly.
+
+While there is room on the connection, what is put leaves at the end of the turn, joined. When
+there isn't, it waits in an outbox, within bounds, and leaves as the connection has room again: in
+pieces, so that a frame of megabytes that goes to a thousand subscribers is never copied whole.
+
+Next: `speedo_trio.broker.broker`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from speedo_trio.pubsub.outbox import Outbox, Put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from speedo_trio.pubsub.outbox import OutboxLimits
+
+MOST_ANSWERS = 1000
+"""Answers that may wait for a subscriber that asks on and on without reading them."""
+
+
+class Line(Protocol):
+    """Where a mailbox's bytes leave: a `Connection`."""
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be written."""
+
+    def write(self, data: bytes) -> bool:
+        """Take bytes to be sent."""
+
+
+class Mailbox:
+    """Frames on their way to one subscriber, in order, none torn apart by another."""
+
+    __slots__ = (
+        "_answers",
+        "_closed",
+        "_dirty",
+        "_fresh",
+        "_line",
+        "_mailed",
+        "_outbox",
+        "_rest",
+        "_stored",
+        "_too_slow",
+        "_turn",
+        "congested",
+        "lost",
+    )
+
+    def __init__(
+        self,
+        line: Line,
+        limits: OutboxLimits,
+        dirty: list[Mailbox],
+        too_slow: Callable[[], None],
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            line: Where the bytes leave.
+            limits: How much may wait, and what happens to the rest.
+            dirty: Where the mailbox enters itself when it is to be flushed at the end of the turn.
+            too_slow: Called, once, when the limits say that the subscriber is to be ended.
+        """
+        self._line = line
+        self._dirty = dirty
+        self._too_slow = too_slow
+        self._fresh: list[bytes] = []  # put in this turn
+        self._turn: deque[bytes] = deque()  # of the turn in which the room ran out
+        self._rest: memoryview | None = None  # of a frame whose beginning was written
+        self._outbox: Outbox[bytes] = Outbox(limits, len)
+        self._answers: deque[tuple[int, bytes]] = deque()  # and after how many stored frames
+        self._stored = 0  # frames that were put in the outbox
+        self._mailed = 0
+        self._closed = False
+        self.congested: bool = False
+        """Whether frames wait for room."""
+        self.lost: int = 0
+        """Messages that still waited when the mailbox was closed."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for room."""
+        return len(self._turn) + len(self._outbox)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the messages that wait for room."""
+        return sum(map(len, self._turn)) + self._outbox.bytes + len(self._rest or b"")
+
+    @property
+    def dropped(self) -> int:
+        """Messages that were dropped because there was no room for them."""
+        return self._outbox.dropped_newest + self._outbox.dropped_oldest
+
+    @property
+    def delivered(self) -> int:
+        """Messages that were put and neither dropped nor lost, nor wait."""
+        taken = self._mailed + self._stored - self._outbox.dropped_oldest
+        return taken - self.waiting - self.lost
+
+    def put(self, frame: bytes) -> bool:
+        """Send a message's frame at the end of the turn, or when there is room.
+
+        Returns:
+            Whether it was taken; False when it was dropped, or the mailbox is closed.
+        """
+        if self.congested or self._closed:
+            return self._store(frame)
+        if not self._fresh:
+            self._dirty.append(self)
+        self._fresh.append(frame)
+        self._mailed += 1
+        return True
+
+    def answer(self, frame: bytes) -> None:
+        """Send a frame that is no message, and so is never dropped, in its order."""
+        self.flush()
+        if self._closed:
+            return
+        if not self.congested and len(frame) <= self._line.room:
+            self._line.write(frame)
+        elif len(self._answers) < MOST_ANSWERS:
+            self.congested = True
+            self._answers.append((self._stored, frame))
+        else:
+            self._too_slow()
+
+    def flush(self) -> None:
+        """The turn has ended: send what was put in it, as far as there is room."""
+        fresh = self._fresh
+        if not fresh or self._closed:
+            return
+        self._fresh = []
+        size = len(fresh[0]) if len(fresh) == 1 else sum(map(len, fresh))
+        if size <= self._line.room:
+            self._line.write(fresh[0] if len(fresh) == 1 else b"".join(fresh))
+        else:
+            self._turn.extend(fresh)
+            self.pump()
+
+    def pump(self) -> None:
+        """Send what waits, as far as there is room; to be called when there is room again."""
+        if self._closed:
+            return
+        room = self._line.room
+        batch: list[bytes | memoryview] = []
+        while room > 0:
+            frame = self._next()
+            if frame is None:
+                break
+            if len(frame) > room:
+                self._rest = memoryview(frame)[room:]
+                frame = memoryview(frame)[:room]
+            batch.append(frame)
+            room -= len(frame)
+        if batch:
+            self._line.write(b"".join(batch))
+        self.congested = bool(self._rest or self._turn or self._answers or self._outbox)
+
+    def close(self, last: bytes = b"") -> bool:
+        """Send nothing more but `last`; what waits is lost.
+
+        Returns:
+            Whether `last` was sent; False when it would have come in the middle of a frame.
+        """
+        if self._closed:
+            return False
+        self.flush()
+        self._closed = True
+        self.lost = self.waiting
+        self._turn.clear()
+        self._outbox.clear()
+        self._answers.clear()
+        torn, self._rest = self._rest is not None, None
+        self.congested = False
+        return not torn and (not last or self._line.write(last))
+
+    def _store(self, frame: bytes) -> bool:
+        if self._closed:
+            return False
+        put = self._outbox.put(frame)
+        if put is Put.TAKEN:
+            self._stored += 1
+            return True
+        if put is Put.DISCONNECT:
+            self._too_slow()
+        return False
+
+    def _next(self) -> bytes | memoryview | None:
+        """Take what is to be sent next."""
+        rest = self._rest
+        if rest is not None:
+            self._rest = None
+            return rest
+        if self._turn:
+            return self._turn.popleft()
+        if self._answers and self._answers[0][0] <= self._stored - len(self._outbox):
+            return self._answers.popleft()[1]
+        return self._outbox.take_one()

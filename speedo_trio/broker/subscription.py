@@ -1,0 +1,132 @@
+"""A subscription of the program itself: an async iterator over what is published.
+
+Next: `speedo_trio.broker.broker`, which makes them.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Self
+
+import trio
+
+from speedo_trio.broker.message import TopicMessage
+from speedo_trio.broker.stats import SubscriberStats
+from speedo_trio.errors import SubscriberTooSlow
+from speedo_trio.pubsub.outbox import Outbox, Put
+from speedo_trio.pubsub.subscriber import NO_TERMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from speedo_trio.broker.core import BrokerCore
+    from speedo_trio.pubsub.outbox import OutboxLimits
+    from speedo_trio.pubsub.publication import Publication
+    from speedo_trio.pubsub.subscriber import Terms
+
+
+class Subscription:
+    """Messages of some filters, for an ``async for`` in an ``async with``.
+
+    Several tasks may iterate at once; each message goes to one of them. When the block is left the
+    subscription ends, and so does every iteration.
+    """
+
+    def __init__(
+        self, broker: BrokerCore, filters: tuple[bytes, ...], limits: OutboxLimits, name: str
+    ) -> None:
+        self._broker = broker
+        self._filters = filters
+        self._limits = limits
+        self._name = name
+        self._outbox: Outbox[Publication] = Outbox(limits, _size)
+        self._retained: Iterator[Publication] = iter(())
+        self._waiters = trio.lowlevel.ParkingLot()
+        self._active = False
+        self._delivered = 0
+
+    async def __aenter__(self) -> Self:
+        """Subscribe; what is published from now on comes, after what is retained.
+
+        Raises:
+            TopicError: a filter that is not allowed; nothing is subscribed to then.
+            RuntimeError: the block was entered before.
+        """
+        if self._active or self._outbox.full:
+            raise RuntimeError("this subscription was used before; subscribe() makes another")
+        await trio.lowlevel.checkpoint()
+        broker = self._broker
+        broker.check(self._filters)
+        self._active = True
+        broker.enter(self)
+        for topic_filter in self._filters:
+            broker.exchange.subscribe(topic_filter, self, NO_TERMS)
+        self._retained = chain.from_iterable(map(broker.retained_for, self._filters))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._end()
+        self._outbox.clear()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TopicMessage:
+        """Wait for the next message. A cancel loses none.
+
+        Raises:
+            SubscriberTooSlow: the messages were taken too slowly, and `overflow` is "disconnect".
+        """
+        await trio.lowlevel.checkpoint()
+        while self._active or self._outbox.full:
+            kept = next(self._retained, None)
+            if kept is not None:
+                return TopicMessage(kept.topic.decode(), kept.payload, retain=True)
+            waited = self._outbox.take_one()
+            if waited is not None:
+                self._delivered += 1
+                return TopicMessage(waited.topic.decode(), waited.payload)
+            if self._outbox.full:
+                raise SubscriberTooSlow(
+                    f"{self._name} took its messages too slowly; allowed are "
+                    f"{self._limits.messages} that wait, and {self._limits.bytes} bytes"
+                )
+            await self._waiters.park()
+        raise StopAsyncIteration
+
+    @property
+    def dropped(self) -> int:
+        """Messages that were dropped because they were not taken in time."""
+        return self._outbox.dropped_newest + self._outbox.dropped_oldest
+
+    def deliver(self, publication: Publication, terms: Terms) -> bool:
+        """Let it wait for the iteration; what the broker calls."""
+        put = self._outbox.put(publication)
+        if put is Put.DISCONNECT:
+            self._end()
+            return False
+        self._waiters.unpark()
+        return put is Put.TAKEN
+
+    def stats(self) -> SubscriberStats:
+        """A snapshot."""
+        return SubscriberStats(
+            name=self._name,
+            filters=tuple(each.decode() for each in self._filters) if self._active else (),
+            delivered=self._delivered,
+            dropped=self.dropped,
+            waiting=len(self._outbox),
+            waiting_bytes=self._outbox.bytes,
+        )
+
+    def _end(self) -> None:
+        """Get nothing more; what waits may still be taken, if the iteration goes on."""
+        if self._active:
+            self._active = False
+            self._broker.exchange.remove(self, self._filters)
+            self._broker.leave(self, lost=0 if self._outbox.full else len(self._outbox))
+        self._waiters.unpark_all()
+
+
+def _size(publication: Publication) -> int:
+    return len(publication.topic) + len(publication.payload)

@@ -1,0 +1,354 @@
+"""SimplePub's server side: a client's frames to the broker, and the broker's messages to it.
+
+Routing a message takes microseconds and never waits, so it is done as its bytes arrive, without a
+way through the queue. What would take longer goes that way, as a `Message` of the connection: the
+rest of a read whose messages have many subscribers, and what is retained for a new subscription.
+
+Next: `speedo_trio.simplepub.client`, the other side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define
+
+from speedo_trio import (
+    FrameTooLong,
+    Message,
+    ProtocolError,
+    ProtocolHandler,
+    RetainedFull,
+    TopicError,
+)
+from speedo_trio.broker.broker import Broker, outbox_limits
+from speedo_trio.broker.mailbox import Mailbox
+from speedo_trio.broker.stats import SubscriberStats
+from speedo_trio.pubsub.publication import Publication
+from speedo_trio.pubsub.subscriber import NO_TERMS
+from speedo_trio.simplepub.frames import (
+    FrameReader,
+    FrameType,
+    decode_filters,
+    decode_pub,
+    encode_disconnect,
+    encode_pub,
+)
+from speedo_trio.simplepub.settings import SimplePubSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from speedo_trio import CloseReason, Connection
+    from speedo_trio.pubsub.outbox import OutboxLimits
+    from speedo_trio.pubsub.subscriber import Terms
+
+SUBPROTOCOL = "simplepub"
+"""What WebSocket clients may ask for."""
+
+TURN = 2000
+"""Messages and deliveries of one client that are done before it is others' turn: 2 ms or so."""
+RETAINED_TURN = 100
+"""Retained messages that are sent to one client before it is others' turn."""
+RETAINED_BYTES = 65_536
+"""Their bytes; one more message may be on top."""
+
+_LIVE = "simplepub"
+"""The form of a publication that goes to those who are subscribed."""
+_OWN = b"$SYS"
+
+
+class SimplePub:
+    """Serves a broker to SimplePub's clients: a `ProtocolHandlerFactory`.
+
+    ::
+
+        await nursery.start(serve, SimplePub(broker), "tcp://localhost:9292")
+    """
+
+    def __init__(
+        self, broker: Broker | None = None, settings: SimplePubSettings | None = None
+    ) -> None:
+        """Give a broker to share it with the program or other protocols; else it has its own."""
+        self.broker: Broker = Broker() if broker is None else broker
+        """What it serves."""
+        self.settings: SimplePubSettings = SimplePubSettings() if settings is None else settings
+        """What its clients may do."""
+        each = self.settings
+        self._limits = outbox_limits(each.waiting_messages, each.waiting_bytes, each.overflow)
+
+    def __call__(self, connection: Connection, /) -> ProtocolHandler:
+        """The handler of a new connection."""
+        return SimplePubHandler(connection, self.broker, self.settings, self._limits)
+
+    def choose_subprotocol(self, offered: tuple[str, ...]) -> str | None:
+        """Over WebSocket: ``simplepub`` if that is offered."""
+        return SUBPROTOCOL if SUBPROTOCOL in offered else None
+
+
+class SimplePubHandler(ProtocolHandler):
+    """One client, who publishes, and to the broker is a subscriber."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        broker: Broker,
+        settings: SimplePubSettings,
+        limits: OutboxLimits,
+    ) -> None:
+        super().__init__(connection)
+        self._core = broker.core
+        self._settings = settings
+        self._reader = FrameReader(settings.payload_bytes)
+        self._mailbox = Mailbox(connection, limits, self._core.dirty, self._too_slow)
+        self._filters: dict[bytes, object] = {}  # each with a token, new with each subscription
+        self._behind = 0  # reads that wait in the queue
+        self._over = False  # the client is to be sent and to be asked nothing more
+        self._room: trio.Event | None = None  # set when there is room again
+
+    # What the connection tells
+
+    def opened(self) -> None:
+        self._core.enter(self)
+
+    def handle(self, data: bytes) -> list[_Slow] | None:
+        frames = iter(self._reader.feed(data))
+        if self._behind:
+            self._behind += 1
+            return [_Rest(self, frames)]
+        made: list[_Slow] = []
+        if not self.proceed(frames, made):
+            self._behind += 1
+            made.append(_Rest(self, frames))
+        return made or None
+
+    def eof(self) -> list[_Slow]:
+        self._reader.eof()
+        return self._farewell()
+
+    def draining(self) -> list[_Slow]:
+        return [_Farewell(self, encode_disconnect("the server is going away"))]
+
+    def writable(self) -> None:
+        self._mailbox.pump()
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+    def closed(self, reason: CloseReason) -> None:
+        self._unsubscribe_all()
+        self._mailbox.close()
+        self._core.leave(self, self._mailbox.lost)
+
+    # What the broker asks
+
+    def deliver(self, publication: Publication, terms: Terms) -> bool:
+        """Send a message, or let it wait; one that no frame can carry is not taken."""
+        try:
+            return self._mailbox.put(publication.encoded(_LIVE, _encode))
+        except FrameTooLong:  # it came by another protocol
+            return False
+
+    def stats(self) -> SubscriberStats:
+        """A snapshot."""
+        mailbox = self._mailbox
+        return SubscriberStats(
+            name=f"simplepub {self.connection.peer}",
+            filters=tuple(each.decode() for each in self._filters),
+            delivered=mailbox.delivered,
+            dropped=mailbox.dropped,
+            waiting=mailbox.waiting,
+            waiting_bytes=mailbox.waiting_bytes,
+        )
+
+    # What messages do
+
+    def proceed(self, frames: Iterator[bytes], made: list[_Slow]) -> bool:
+        """Do what the frames say, until it is others' turn; whether all was done.
+
+        Args:
+            made: gets the messages that this gives.
+
+        Raises:
+            ProtocolError: a frame that is not allowed; the client has been told.
+        """
+        work = 0
+        try:
+            for frame in frames:
+                if self._over:
+                    return True
+                match frame[0]:
+                    case FrameType.PUB:
+                        work += 1 + self._publish(frame)
+                    case FrameType.SUB:
+                        work += self._subscribe(frame, made)
+                    case FrameType.UNSUB:
+                        work += self._unsubscribe(frame)
+                    case _:
+                        made += self._farewell()
+                        self.connection.close()
+                        return True
+                if work >= TURN:
+                    return False
+        except ProtocolError as error:
+            self.finish(encode_disconnect(str(error)))
+            raise
+        finally:
+            self._core.flush()
+        return True
+
+    def caught_up(self) -> None:
+        """A read that waited in the queue is done."""
+        self._behind -= 1
+
+    async def room(self) -> bool:
+        """Wait until nothing waits to be sent to the client; whether it is still there."""
+        while self._mailbox.congested:
+            if self._room is None:
+                self._room = trio.Event()
+            await self._room.wait()
+        await trio.lowlevel.checkpoint()
+        return not self._over
+
+    def send_retained(self, retained: Iterator[Publication]) -> bool:
+        """Send some of what is retained, until it is others' turn; whether that was all."""
+        size = 0
+        for count, publication in enumerate(retained, 1):
+            frame = encode_pub(publication.topic, publication.payload, retain=True)
+            self._mailbox.put(frame)
+            size += len(frame)
+            if count == RETAINED_TURN or size >= RETAINED_BYTES or self._mailbox.congested:
+                self._mailbox.flush()
+                return False
+        self._mailbox.flush()
+        return True
+
+    # The frames
+
+    def _publish(self, frame: bytes) -> int:
+        topic, body, retain = decode_pub(frame)
+        if topic.startswith(_OWN) and topic[4:5] in (b"", b"/"):
+            raise TopicError(f"a message under {topic.decode()!r}; $SYS is the server's own")
+        publication = Publication(topic, body, retain=retain, origin=self)
+        if not retain:
+            publication.keep(_LIVE, frame)  # it goes out as the very bytes that came in
+        try:
+            return self._core.route(publication)
+        except RetainedFull as error:
+            raise ProtocolError(str(error)) from error
+
+    def _subscribe(self, frame: bytes, made: list[_Slow]) -> int:
+        filters = decode_filters(frame)
+        most = self._settings.subscriptions
+        for topic_filter in filters:
+            if len(self._filters) >= most and topic_filter not in self._filters:
+                raise ProtocolError(f"a subscription more than {most}; allowed are {most}")
+            self._core.exchange.subscribe(topic_filter, self, NO_TERMS)
+            self._filters[topic_filter] = object()
+        self._mailbox.answer(frame)
+        for topic_filter in filters:
+            retained = self._retained_for(topic_filter)
+            if self._mailbox.congested or not self.send_retained(retained):
+                made.append(_Retained(self, retained))
+        return 1 + len(filters)
+
+    def _retained_for(self, topic_filter: bytes) -> Iterator[Publication]:
+        """What is retained, as long as the client has that very subscription."""
+        token = self._filters[topic_filter]
+        for publication in self._core.retained_for(topic_filter):
+            if self._filters.get(topic_filter) is not token:
+                break
+            yield publication
+
+    def _unsubscribe(self, frame: bytes) -> int:
+        filters = decode_filters(frame)
+        for topic_filter in filters:
+            self._core.exchange.unsubscribe(topic_filter, self)
+            self._filters.pop(topic_filter, None)
+        self._mailbox.answer(frame)
+        return 1 + len(filters)
+
+    # The end
+
+    def _farewell(self) -> list[_Slow]:
+        """The client wants nothing more; what waits for it is still sent."""
+        self._unsubscribe_all()
+        return [_Farewell(self, b"")]
+
+    def _too_slow(self) -> None:
+        """Its mailbox is full, and it is to be ended for that."""
+        reason = f"it reads too slowly: {self._mailbox.waiting} messages wait"
+        self.finish(encode_disconnect(reason))
+
+    def finish(self, last: bytes) -> None:
+        """Send `last` and nothing more, and close."""
+        if self._over:
+            return
+        self._over = True
+        self._unsubscribe_all()
+        if self._mailbox.close(last):
+            self.connection.close()
+        else:
+            self.connection.abort()
+
+    def _unsubscribe_all(self) -> None:
+        self._core.exchange.remove(self, self._filters)
+        self._filters.clear()
+
+
+class _Slow(Message):
+    """What waits for the client or for others' turns."""
+
+    async def execute(self) -> None:
+        """Do it."""
+
+
+@define(eq=False)
+class _Rest(_Slow):
+    """What is left to do of a read, when others have had their turn."""
+
+    handler: SimplePubHandler
+    frames: Iterator[bytes]
+
+    async def execute(self) -> None:
+        """Raises ProtocolError: a frame that is not allowed; the client has been told."""
+        made: list[_Slow] = []
+        done = False
+        while not done:
+            done = self.handler.proceed(self.frames, made)
+            for message in made:
+                await message.execute()
+            made.clear()
+            await trio.lowlevel.checkpoint()
+        self.handler.caught_up()
+
+
+@define(eq=False)
+class _Retained(_Slow):
+    """What is left of what is retained, for a new subscription."""
+
+    handler: SimplePubHandler
+    retained: Iterator[Publication]
+
+    async def execute(self) -> None:
+        """Send it as the client reads it, as long as it is subscribed."""
+        while await self.handler.room() and not self.handler.send_retained(self.retained):
+            pass
+
+
+@define(eq=False)
+class _Farewell(_Slow):
+    """The end of a connection, once all that waits was sent."""
+
+    handler: SimplePubHandler
+    last: bytes
+
+    async def execute(self) -> None:
+        """Send what waits, then `last`."""
+        if await self.handler.room():
+            self.handler.finish(self.last)
+
+
+def _encode(publication: Publication) -> bytes:
+    return encode_pub(publication.topic, publication.payload)
