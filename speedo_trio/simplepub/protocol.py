@@ -14,17 +14,12 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
-from speedo_trio import (
-    FrameTooLong,
-    Message,
-    ProtocolError,
-    ProtocolHandler,
-    RetainedFull,
-    TopicError,
-)
 from speedo_trio.broker.broker import Broker, outbox_limits
 from speedo_trio.broker.mailbox import Mailbox
 from speedo_trio.broker.stats import SubscriberStats
+from speedo_trio.errors import FrameTooLong, ProtocolError, RetainedFull, TopicError
+from speedo_trio.protocol.handler import ProtocolHandler
+from speedo_trio.protocol.message import Message
 from speedo_trio.pubsub.publication import Publication
 from speedo_trio.pubsub.subscriber import NO_TERMS
 from speedo_trio.simplepub.frames import (
@@ -40,7 +35,8 @@ from speedo_trio.simplepub.settings import SimplePubSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from speedo_trio import CloseReason, Connection
+    from speedo_trio.events import CloseReason
+    from speedo_trio.protocol.handler import Connection
     from speedo_trio.pubsub.outbox import OutboxLimits
     from speedo_trio.pubsub.subscriber import Terms
 

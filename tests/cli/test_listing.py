@@ -41,5 +41,5 @@ def test_without_plugins(capsys: pytest.CaptureFixture[str]) -> None:
     run(["protocols"])
     lines = capsys.readouterr().out.splitlines()
 
-    assert "echo     shipped  Sends each line back as it came" in lines[1]
+    assert "echo       shipped  Sends each line back as it came" in lines[1]
     assert not any("no description" in line or "broken" in line for line in lines)
