@@ -19,7 +19,7 @@ import pytest
 import trio
 
 import speedo_trio
-from speedo_trio import Config, ConfigError, Server, admin, serve, testing
+from speedo_trio import Config, ConfigError, Server, admin, serve, simplepub, testing
 from speedo_trio.cli import app
 from speedo_trio.cli.protocols import PLUGINS, load
 
@@ -148,10 +148,12 @@ def test_the_first_program_is_the_first_example(page: Path) -> None:
 
 
 def run_command(words: list[str]) -> int:
-    """The exit status of `trio-speedo` with these words; `serve` and `bench` only check them."""
+    """The exit status of `trio-speedo` with these words; `serve` and those that connect only check them."""
     end = words.index(">") if ">" in words else len(words)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("speedo_trio.cli.bench.run.run_bench", lambda plan: 0)
+        patch.setattr("speedo_trio.cli.pubsub.publish.run_pub", lambda *given: 0)
+        patch.setattr("speedo_trio.cli.pubsub.subscribe.run_sub", lambda *given: 0)
         return app.run(["check" if word == "serve" else word for word in words[:end]])
 
 
@@ -172,7 +174,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command in a page's shell blocks."""
     for _, text in blocks(page, "sh"):
         for line in text.splitlines():
-            for command in line.split("&&"):
+            for command in re.split(r"&&|\|", line):
                 words = shlex.split(command, comments=True)
                 if words:
                     yield words
@@ -200,7 +202,7 @@ def test_commands_are_accepted(
                 case ["python3", "-m", module, *_]:
                     assert find_spec(module)
                 case _:
-                    assert words[0] in {".venv/bin/pip", ".venv/bin/pytest", "ulimit"}
+                    assert words[0] in {".venv/bin/pip", ".venv/bin/pytest", "tail", "ulimit"}
 
 
 def test_the_tests_are_run_as_the_readme_says() -> None:
@@ -246,7 +248,7 @@ def test_the_reference_has_every_public_name_once() -> None:
     documented = _DOCUMENTED.findall(TEXTS[DOCS / "reference.md"])
     public = [
         f"{module.__name__}.{name}"
-        for module in (speedo_trio, admin, testing)
+        for module in (speedo_trio, admin, simplepub, testing)
         for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     ]
