@@ -148,7 +148,7 @@ def test_the_first_program_is_the_first_example(page: Path) -> None:
 
 
 def run_command(words: list[str]) -> int:
-    """The exit status of `trio-speedo` with these words; `serve` and those that connect only check them."""
+    """The exit status of `trio-speedo` with these words, which are only checked."""
     end = words.index(">") if ">" in words else len(words)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("speedo_trio.cli.bench.run.run_bench", lambda plan: 0)
