@@ -6,9 +6,8 @@ Next: `speedo_trio.broker.subscription`.
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Protocol
-
-import trio
 
 from speedo_trio.broker.stats import BrokerStats, SubscriberStats
 from speedo_trio.errors import RetainedFull
@@ -20,7 +19,7 @@ from speedo_trio.pubsub.subscriber import Subscriber, Terms, merge
 from speedo_trio.pubsub.topics import check_filter, parse_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from speedo_trio.broker.limits import BrokerLimits
     from speedo_trio.broker.mailbox import Mailbox
@@ -38,8 +37,10 @@ class Member(Subscriber[Publication, Terms], Protocol):
 class BrokerCore:
     """Who is subscribed, what is retained, and the counts."""
 
-    def __init__(self, limits: BrokerLimits) -> None:
+    def __init__(self, limits: BrokerLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        """Args: the limits, and what tells the seconds for what expires."""
         self._bounds = limits.topics
+        self._clock = clock
         self.exchange: Exchange[Publication, Terms] = Exchange(
             _failed,
             bounds=limits.topics,
@@ -113,7 +114,7 @@ class BrokerCore:
         Raises:
             TopicError: it is no filter, or is over the bounds.
         """
-        return self.exchange.retained_for(topic_filter, trio.current_time())
+        return self.exchange.retained_for(topic_filter, self._clock())
 
     def audience(self, topic: bytes) -> list[Member]:
         """Who gets what is published under a topic, each once.
@@ -145,7 +146,7 @@ class BrokerCore:
         )
 
     def _retain(self, publication: Publication) -> None:
-        retention = self.exchange.retain(publication, now=trio.current_time())
+        retention = self.exchange.retain(publication, now=self._clock())
         if retention in (Retention.TOO_MANY, Retention.TOO_LARGE):
             retained = self.exchange.retained
             raise RetainedFull(

@@ -30,7 +30,7 @@ class Line(Protocol):
     def room(self) -> int:
         """How many bytes may be written."""
 
-    def write(self, data: bytes) -> bool:
+    def send_nowait(self, data: bytes) -> bool:
         """Take bytes to be sent."""
 
 
@@ -125,7 +125,7 @@ class Mailbox:
         if self._closed:
             return
         if not self.congested and len(frame) <= self._line.room:
-            self._line.write(frame)
+            self._line.send_nowait(frame)
         elif len(self._answers) < MOST_ANSWERS:
             self.congested = True
             self._answers.append((self._stored, frame))
@@ -140,7 +140,7 @@ class Mailbox:
         self._fresh = []
         size = len(fresh[0]) if len(fresh) == 1 else sum(map(len, fresh))
         if size <= self._line.room:
-            self._line.write(fresh[0] if len(fresh) == 1 else b"".join(fresh))
+            self._line.send_nowait(fresh[0] if len(fresh) == 1 else b"".join(fresh))
         else:
             self._turn.extend(fresh)
             self.pump()
@@ -161,7 +161,7 @@ class Mailbox:
             batch.append(frame)
             room -= len(frame)
         if batch:
-            self._line.write(b"".join(batch))
+            self._line.send_nowait(b"".join(batch))
         self.congested = bool(self._rest or self._turn or self._answers or self._outbox)
 
     def close(self, last: bytes = b"") -> bool:
@@ -180,7 +180,7 @@ class Mailbox:
         self._answers.clear()
         torn, self._rest = self._rest is not None, None
         self.congested = False
-        return not torn and (not last or self._line.write(last))
+        return not torn and (not last or self._line.send_nowait(last))
 
     def _store(self, frame: bytes) -> bool:
         if self._closed:

@@ -52,6 +52,7 @@ RETAINED_BYTES = 65_536
 
 _LIVE = "simplepub"
 """The form of a publication that goes to those who are subscribed."""
+_PUB, _SUB, _UNSUB = int(FrameType.PUB), int(FrameType.SUB), int(FrameType.UNSUB)
 _OWN = b"$SYS"
 
 
@@ -95,6 +96,7 @@ class SimplePubHandler(ProtocolHandler):
     ) -> None:
         super().__init__(connection)
         self._core = broker.core
+        self._exchange = broker.core.exchange
         self._settings = settings
         self._reader = FrameReader(settings.payload_bytes)
         self._mailbox = Mailbox(connection, limits, self._core.dirty, self._too_slow)
@@ -174,17 +176,17 @@ class SimplePubHandler(ProtocolHandler):
             for frame in frames:
                 if self._over:
                     return True
-                match frame[0]:
-                    case FrameType.PUB:
-                        work += 1 + self._publish(frame)
-                    case FrameType.SUB:
-                        work += self._subscribe(frame, made)
-                    case FrameType.UNSUB:
-                        work += self._unsubscribe(frame)
-                    case _:
-                        made += self._farewell()
-                        self.connection.close()
-                        return True
+                kind = frame[0]
+                if kind == _PUB:
+                    work += 1 + self._publish(frame)
+                elif kind == _SUB:
+                    work += self._subscribe(frame, made)
+                elif kind == _UNSUB:
+                    work += self._unsubscribe(frame)
+                else:
+                    made += self._farewell()
+                    self.connection.close()
+                    return True
                 if work >= TURN:
                     return False
         except ProtocolError as error:
@@ -224,11 +226,13 @@ class SimplePubHandler(ProtocolHandler):
 
     def _publish(self, frame: bytes) -> int:
         topic, body, retain = decode_pub(frame)
-        if topic.startswith(_OWN) and topic[4:5] in (b"", b"/"):
+        if topic[:4] == _OWN and topic[4:5] in (b"", b"/"):
             raise TopicError(f"a message under {topic.decode()!r}; $SYS is the server's own")
         publication = Publication(topic, body, retain=retain, origin=self)
         if not retain:
             publication.keep(_LIVE, frame)  # it goes out as the very bytes that came in
+            self._core.published += 1
+            return self._exchange.publish(publication)
         try:
             return self._core.route(publication)
         except RetainedFull as error:
@@ -240,7 +244,7 @@ class SimplePubHandler(ProtocolHandler):
         for topic_filter in filters:
             if len(self._filters) >= most and topic_filter not in self._filters:
                 raise ProtocolError(f"a subscription more than {most}; allowed are {most}")
-            self._core.exchange.subscribe(topic_filter, self, NO_TERMS)
+            self._exchange.subscribe(topic_filter, self, NO_TERMS)
             self._filters[topic_filter] = object()
         self._mailbox.answer(frame)
         for topic_filter in filters:
@@ -260,7 +264,7 @@ class SimplePubHandler(ProtocolHandler):
     def _unsubscribe(self, frame: bytes) -> int:
         filters = decode_filters(frame)
         for topic_filter in filters:
-            self._core.exchange.unsubscribe(topic_filter, self)
+            self._exchange.unsubscribe(topic_filter, self)
             self._filters.pop(topic_filter, None)
         self._mailbox.answer(frame)
         return 1 + len(filters)
@@ -289,7 +293,7 @@ class SimplePubHandler(ProtocolHandler):
             self.connection.abort()
 
     def _unsubscribe_all(self) -> None:
-        self._core.exchange.remove(self, self._filters)
+        self._exchange.remove(self, self._filters)
         self._filters.clear()
 
 
