@@ -149,10 +149,12 @@ def test_the_first_program_is_the_first_example(page: Path) -> None:
 
 
 def run_command(words: list[str]) -> int:
-    """The exit status of `trio-speedo` with these words; `serve` and `bench` only check them."""
+    """The exit status of `trio-speedo` with these words, which are only checked."""
     end = words.index(">") if ">" in words else len(words)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("speedo_trio.cli.bench.run.run_bench", lambda plan: 0)
+        patch.setattr("speedo_trio.cli.pubsub.publish.run_pub", lambda *given: 0)
+        patch.setattr("speedo_trio.cli.pubsub.subscribe.run_sub", lambda *given: 0)
         return app.run(["check" if word == "serve" else word for word in words[:end]])
 
 
@@ -173,7 +175,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command in a page's shell blocks."""
     for _, text in blocks(page, "sh"):
         for line in text.splitlines():
-            for command in line.split("&&"):
+            for command in re.split(r"&&|\|", line):
                 words = shlex.split(command, comments=True)
                 if words:
                     yield words
@@ -206,7 +208,7 @@ def test_commands_are_accepted(
                 case ["python3", "-m", module, *_]:
                     assert find_spec(module)
                 case _:
-                    assert words[0] in {".venv/bin/pip", ".venv/bin/pytest", "ulimit"}
+                    assert words[0] in {".venv/bin/pip", ".venv/bin/pytest", "tail", "ulimit"}
 
 
 def test_the_tests_are_run_as_the_readme_says() -> None:

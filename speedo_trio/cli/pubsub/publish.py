@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -133,6 +134,8 @@ async def _in_thread(read: Callable[[], bytes]) -> bytes:
 
 def _read_stdin() -> bytes:
     """What there is of stdin. Not by `sys.stdin`, whose lock an abandoned thread would hold."""
+    if sys.stdin is None:  # the descriptor was closed when Python started, and may be anything now
+        raise Mistake("cannot read stdin: it is closed")
     try:
         return os.read(_STDIN, _READ_BYTES)
     except OSError as error:
