@@ -230,7 +230,7 @@ class WireConnection:
                 return True
             self._rest = memoryview(data)[sent:]
             self._writing = True
-            self._full |= size - sent >= self._high
+            self._note_fullness()
         self._owner.write_blocked()
         return True
 

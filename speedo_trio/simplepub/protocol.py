@@ -15,6 +15,7 @@ import trio
 from attrs import define
 
 from speedo_trio.broker.broker import Broker, outbox_limits
+from speedo_trio.broker.core import Drops
 from speedo_trio.broker.mailbox import Mailbox
 from speedo_trio.broker.stats import SubscriberStats
 from speedo_trio.errors import FrameTooLong, ProtocolError, RetainedFull, TopicError
@@ -101,6 +102,7 @@ class SimplePubHandler(ProtocolHandler):
         self._reader = FrameReader(settings.payload_bytes)
         self._mailbox = Mailbox(connection, limits, self._core.dirty, self._too_slow)
         self._filters: dict[bytes, object] = {}  # each with a token, new with each subscription
+        self._drops = Drops()
         self._behind = 0  # reads that wait in the queue
         self._over = False  # the client is to be sent and to be asked nothing more
         self._room: trio.Event | None = None  # set when there is room again
@@ -144,21 +146,28 @@ class SimplePubHandler(ProtocolHandler):
     def deliver(self, publication: Publication, terms: Terms) -> bool:
         """Send a message, or let it wait; one that no frame can carry is not taken."""
         try:
-            return self._mailbox.put(publication.encoded(_LIVE, _encode))
+            taken = self._mailbox.put(publication.encoded(_LIVE, _encode))
         except FrameTooLong:  # it came by another protocol
             return False
+        if self._mailbox.congested and self._drops.worth_telling(self._mailbox.dropped):
+            self._core.dropping(self._name, self._mailbox.dropped)
+        return taken
 
     def stats(self) -> SubscriberStats:
         """A snapshot."""
         mailbox = self._mailbox
         return SubscriberStats(
-            name=f"simplepub {self.connection.peer}",
+            name=self._name,
             filters=tuple(each.decode() for each in self._filters),
             delivered=mailbox.delivered,
             dropped=mailbox.dropped,
             waiting=mailbox.waiting,
             waiting_bytes=mailbox.waiting_bytes,
         )
+
+    @property
+    def _name(self) -> str:
+        return f"simplepub {self.connection.peer}"
 
     # What messages do
 
