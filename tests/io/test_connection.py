@@ -295,7 +295,8 @@ async def test_send_nowait_sends_at_once(owner: Owner) -> None:
 
     assert connection.send_nowait(b"one,")
     assert connection.send_nowait(bytearray(b"two,"))
-    assert (wire.sent, connection.sent, connection.idle) == (b"one,two,", 8, True)
+    assert (bytes(wire.sent), connection.sent) == (b"one,two,", 8)
+    assert connection.idle
 
 
 async def test_send_nowait_keeps_the_order(owner: Owner) -> None:
@@ -316,7 +317,7 @@ async def test_send_nowait_leaves_the_rest_to_the_writer(owner: Owner) -> None:
 
     assert connection.send_nowait(b"12345")
     assert connection.send_nowait(b"678")
-    assert (wire.sent, connection.unsent) == (b"123", 5)
+    assert (bytes(wire.sent), connection.unsent) == (b"123", 5)
     assert owner.told == ["write_blocked"]
 
 
