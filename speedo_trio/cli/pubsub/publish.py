@@ -110,9 +110,10 @@ class Publishing:
 
     async def _watch(self, client: PubSubClient, reading: trio.CancelScope) -> None:
         """Stop the reading when the connection is lost: a line may not come for hours."""
+        messages = aiter(client)
         try:
-            async for _ in client:
-                pass  # nothing was subscribed to
+            while True:
+                await anext(messages)  # nothing was subscribed to, so there should be none
         except SpeedoError as error:
             self._failure = error
             reading.cancel()

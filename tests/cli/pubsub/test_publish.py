@@ -135,6 +135,15 @@ def close_stdin() -> None:
     os.close(0)
 
 
+def test_a_stdin_that_cannot_be_read(served: Served, start: Start) -> None:
+    """It is told why."""
+    directory = os.open("/", os.O_RDONLY)
+    pub = start("pub", "a", "--lines", "--url", served.url, stdin=directory)
+    os.close(directory)
+
+    assert pub.end() == (2, "", "trio-speedo: cannot read stdin: Is a directory\n")
+
+
 def test_lines_are_published_as_they_come(served: Served, start: Start) -> None:
     """Each when its end has come, the last also without; other bytes stay as they are."""
     reading, writing = os.pipe()
