@@ -490,7 +490,7 @@ async def test_replies_of_failures_wait_for_a_slow_reader() -> None:
 
 
 class Pusher(Handler):
-    """Pushes as much as there is room for, of a million bytes; notes when it may again."""
+    """Pushes a million bytes in pieces, as there is room; notes when there is again."""
 
     left = 1_000_000
     writing = False

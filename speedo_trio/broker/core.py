@@ -143,7 +143,9 @@ class BrokerCore:
             dirty.clear()
 
     def retained_for(self, topic_filter: bytes) -> Iterator[Publication]:
-        """What is retained that a filter matches; nothing for a shared subscription.
+        """What is retained now that a filter matches; nothing for a shared subscription.
+
+        Lazily: what is replaced or deleted before its turn comes is left out.
 
         Raises:
             TopicError: it is no filter, or is over the bounds.
