@@ -1,4 +1,7 @@
-"""The command ``trio-speedo``: serve, check, protocols, bench. Begin at `speedo_trio.cli.app`."""
+"""The command ``trio-speedo``: serve, check, protocols, bench, pub, sub.
+
+Begin at `speedo_trio.cli.app`.
+"""
 
 from speedo_trio.cli.app import main as main
 

@@ -56,6 +56,10 @@ _BENCH_HELP = """Put load on a running server, and measure how it replies.
 URL is tcp://host:port, tls://host:port, unix:/path, ws://host:port/path or wss://host:port/path.
 Unless --send is given, the server must echo lines."""
 
+_PUB_HELP = """Publish a message, a file or lines under a topic, at a broker."""
+
+_SUB_HELP = """Subscribe to topics at a broker, and write the messages that come."""
+
 _GENERAL = Group("General", sort_key=0)
 
 _Settings = Annotated[Settings | None, Parameter(name="*")]  # None: nothing was set
@@ -154,6 +158,8 @@ def make_app(origins: Origins) -> App:
         help=_BENCH_HELP,
         sort_key=4,
     )
+    app.command("speedo_trio.cli.pubsub.command:pub_app", name="pub", help=_PUB_HELP, sort_key=5)
+    app.command("speedo_trio.cli.pubsub.command:sub_app", name="sub", help=_SUB_HELP, sort_key=6)
     return app
 
 

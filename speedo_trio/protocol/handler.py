@@ -85,6 +85,13 @@ class Connection(Protocol):
             aborted.
         """
 
+    def send_nowait(self, data: bytes) -> bool:
+        """`write`, and hand over to the kernel at once what it takes. On the Trio thread.
+
+        For what goes to other connections than the one whose bytes are being handled: what `write`
+        takes leaves a little later, together with what else was written until then.
+        """
+
     async def send(self, data: bytes) -> None:
         """Wait until few enough bytes are unsent, then `write`.
 

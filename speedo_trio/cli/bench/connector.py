@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 import time
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,10 +12,13 @@ from attrs import define, field, frozen
 
 from speedo_trio.cli.bench.failure import Failure, Kind, failure_of
 from speedo_trio.cli.mistakes import Mistake
+from speedo_trio.cli.trust import client_context
 from speedo_trio.events import Address
 from speedo_trio.io.wire import SocketWire, StreamWire
 
 if TYPE_CHECKING:
+    import ssl
+
     from speedo_trio.cli.bench.plan import Plan
     from speedo_trio.cli.bench.target import Target
     from speedo_trio.io.wire import Wire
@@ -26,7 +28,6 @@ READ_BYTES = 65_536
 _FULL_BACKLOG_SECONDS = 0.01
 """A Unix socket's connect doesn't wait while the server's queue is full (EAGAIN), and nothing tells
 when it isn't; so it is tried again after this time."""
-_PEM = "allowed is a file with a certificate as PEM"
 
 _Name: TypeAlias = "tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes] | str"
 
@@ -173,7 +174,7 @@ def make_connector(plan: Plan) -> Connector:
     target = plan.target
     if target.websocket:
         _require_wsproto(target)
-    return Connector(target, plan.timeout, _tls_context(plan) if target.secure else None)
+    return Connector(target, plan.timeout, client_context(plan) if target.secure else None)
 
 
 def _require_wsproto(target: Target) -> None:
@@ -182,27 +183,3 @@ def _require_wsproto(target: Target) -> None:
     except ImportError as error:
         needs = f'{target} needs wsproto; install it with pip install "speedo_trio[ws]"'
         raise Mistake(needs) from error
-
-
-def _tls_context(plan: Plan) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if plan.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if plan.ca is not None:
-        context = _trusting(plan)
-    if plan.cert is not None:
-        try:
-            context.load_cert_chain(plan.cert, plan.key)
-        except (OSError, ssl.SSLError) as error:
-            raise Mistake(
-                f"--cert {plan.cert}: {failure_of(error)}; {_PEM}, and its key"
-            ) from error
-    return context
-
-
-def _trusting(plan: Plan) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=plan.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise Mistake(f"--ca {plan.ca}: {failure_of(error)}; {_PEM}") from error

@@ -6,15 +6,16 @@ Cyclopts makes the flags and their help out of this class.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from attrs import Attribute, field, frozen
 from cyclopts import Group, Parameter
 
 from speedo_trio.cli.bench.dialogue import LARGEST_WINDOW, LEAST_SIZE
 from speedo_trio.cli.bench.target import Target, parse_target
+from speedo_trio.cli.flags import number, whole
+from speedo_trio.cli.trust import check_trust
 from speedo_trio.errors import ConfigError
 
 _DEFAULT_SIZE, _DEFAULT_SECONDS, _DEFAULT_WARM_UP = 64, 5.0, 0.5
@@ -22,32 +23,6 @@ _DAY = 86_400.0
 _LARGEST_WINDOW_BYTES = 2**26
 _MOST_BYTES_IN_FLIGHT = 2**30
 """64 MiB for a client and 1 GiB in all: what is in flight is kept to be compared."""
-
-_Validator = Callable[[Any, "Attribute[Any]", Any], None]
-
-
-def _whole(low: int, high: int, *, none: bool = False) -> _Validator:
-    def validate(plan: object, attribute: Attribute[Any], value: object) -> None:
-        if (value is None and none) or (type(value) is int and low <= value <= high):
-            return
-        raise ConfigError(
-            f"{attribute.name} is {value!r}; allowed is a whole number from {low} to {high}"
-        )
-
-    return validate
-
-
-def _number(what: str, low: float, high: float, *, none: bool = False) -> _Validator:
-    def validate(plan: object, attribute: Attribute[Any], value: object) -> None:
-        if value is None and none:
-            return
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high:  # type: ignore[operator]  # it is a number
-            raise ConfigError(
-                f"{attribute.name} is {value!r}; allowed is {what} from {low:g} to {high:g}"
-            )
-
-    return validate
 
 
 def _url(plan: object, attribute: Attribute[str], value: str) -> None:
@@ -73,28 +48,28 @@ class Plan:
     url: Annotated[str, Parameter(group=_LOAD)] = field(validator=_url)
     """The server: tcp://host:port, tls://host:port, unix:/path, ws://host:port/path or
     wss://host:port/path."""
-    clients: Annotated[int, _Load] = field(default=50, validator=_whole(1, 65_536), kw_only=True)
+    clients: Annotated[int, _Load] = field(default=50, validator=whole(1, 65_536), kw_only=True)
     """Connections at once."""
     window: Annotated[int, _Load] = field(
-        default=1, validator=_whole(1, LARGEST_WINDOW), kw_only=True
+        default=1, validator=whole(1, LARGEST_WINDOW), kw_only=True
     )
     """Requests that each client has in flight: it sends the next when a reply has come. With
     --rate, the most that it has in flight."""
     seconds: Annotated[float | None, _Optional] = field(
-        default=None, validator=_number("a number of seconds", 0.01, _DAY, none=True), kw_only=True
+        default=None, validator=number("a number of seconds", 0.01, _DAY, none=True), kw_only=True
     )
     """How long to measure: 5 unless told, or until --requests are answered."""
     requests: Annotated[int | None, _Optional] = field(
-        default=None, validator=_whole(1, 10**12, none=True), kw_only=True
+        default=None, validator=whole(1, 10**12, none=True), kw_only=True
     )
     """End after so many requests in all."""
     warm_up: Annotated[float | None, _Optional] = field(
-        default=None, validator=_number("a number of seconds", 0, _DAY, none=True), kw_only=True
+        default=None, validator=number("a number of seconds", 0, _DAY, none=True), kw_only=True
     )
     """Load that comes first and is not counted, in seconds: 0.5 unless told, none with
     --requests. What goes wrong in it counts."""
     rate: Annotated[float | None, _Optional] = field(
-        default=None, validator=_number("requests a second", 0.001, 1e7, none=True), kw_only=True
+        default=None, validator=number("requests a second", 0.001, 1e7, none=True), kw_only=True
     )
     """Send so many requests a second in all, evenly, whatever the server does (an open loop). A
     latency then counts from when its request should have been sent: if the server stalls, those
@@ -102,11 +77,11 @@ class Plan:
     connect_each: Annotated[bool, _Optional] = field(default=False, kw_only=True)
     """A new connection for each request, closed after the reply: this measures accepting."""
     timeout: Annotated[float, _Load] = field(
-        default=10.0, validator=_number("a number of seconds", 0.001, _DAY), kw_only=True
+        default=10.0, validator=number("a number of seconds", 0.001, _DAY), kw_only=True
     )
     """Seconds in which a connection must be made, and a reply come. Seen up to an eighth late."""
     size: Annotated[int | None, Parameter(group=_LINES, show_default=False)] = field(
-        default=None, validator=_whole(LEAST_SIZE, 2**24, none=True), kw_only=True
+        default=None, validator=whole(LEAST_SIZE, 2**24, none=True), kw_only=True
     )
     """Bytes of a line for an echo server, newline included: 64 unless told. No two lines are the
     same, and every byte that comes back is compared."""
@@ -178,19 +153,11 @@ def check_plan(plan: Plan) -> None:
         raise ConfigError("--size is for lines to an echo server; with --send they have their own")
     if plan.connect_each and plan.window > 1:
         raise ConfigError(f"--window is {plan.window}; with --connect-each allowed is 1")
-    _check_security(plan)
+    target = plan.target
+    check_trust(
+        plan, secure=target.secure, schemes="tls:// and wss://", seen=f"the target is {target}"
+    )
     _check_memory(plan)
-
-
-def _check_security(plan: Plan) -> None:
-    given = {"--ca": plan.ca, "--insecure": plan.insecure, "--cert": plan.cert, "--key": plan.key}
-    first = next((flag for flag, value in given.items() if value), None)
-    if first and not plan.target.secure:
-        raise ConfigError(f"{first} is for tls:// and wss://, and the target is {plan.target}")
-    if plan.ca and plan.insecure:
-        raise ConfigError("--ca and --insecure contradict one another; allowed is one of them")
-    if plan.key and not plan.cert:
-        raise ConfigError("--key is for --cert, which is not given")
 
 
 def _check_memory(plan: Plan) -> None:

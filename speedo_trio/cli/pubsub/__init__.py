@@ -1,0 +1,1 @@
+"""The commands ``pub`` and ``sub``. Begin at `speedo_trio.cli.pubsub.command`."""
