@@ -65,7 +65,8 @@ class BrokerCore:
         """Args: the limits, who is told of events, what tells the seconds for what expires."""
         self._observer = observer
         self._bounds = TopicBounds(bytes=limits.topic_bytes, levels=limits.topic_levels)
-        self._clock = clock
+        self.clock: Callable[[], float] = clock
+        """Tells the seconds."""
         self.exchange: Exchange[Publication, Terms] = Exchange(
             _failed,
             bounds=self._bounds,
@@ -150,7 +151,7 @@ class BrokerCore:
         Raises:
             TopicError: it is no filter, or is over the bounds.
         """
-        return self.exchange.retained_for(topic_filter, self._clock())
+        return self.exchange.retained_for(topic_filter, self.clock())
 
     def audience(self, topic: bytes) -> list[Member]:
         """Who gets what is published under a topic, each once.
@@ -182,7 +183,9 @@ class BrokerCore:
         )
 
     def _retain(self, publication: Publication) -> None:
-        retention = self.exchange.retain(publication, now=self._clock())
+        retention = self.exchange.retain(
+            publication, now=self.clock(), expires=publication.expires_at
+        )
         if retention in (Retention.TOO_MANY, Retention.TOO_LARGE):
             retained = self.exchange.retained
             raise RetainedFull(

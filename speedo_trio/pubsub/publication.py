@@ -45,6 +45,11 @@ class Publication:
         self.settled: int = 0
         """The number that it was settled with; 0 before."""
 
+    @property
+    def expires_at(self) -> float | None:
+        """When it is of no use any more, in seconds of the broker's clock; None: never."""
+        return None
+
     def encoded(self, form: Hashable, encode: Callable[[Self], bytes]) -> bytes:
         """The publication in a form, encoded once and then shared by all who want that form.
 

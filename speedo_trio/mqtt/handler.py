@@ -1,0 +1,209 @@
+"""The handler of one MQTT connection: bytes to the session machine, frames from it.
+
+As with SimplePub, what is quick is done as the bytes arrive. What needs a verdict of a hook, or
+others' turns in between, waits in the connection's lane, and later reads wait behind it.
+
+Next: `speedo_trio.mqtt.service`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define
+
+from speedo_trio.broker.mailbox import Mailbox
+from speedo_trio.errors import MQTTError
+from speedo_trio.mqtt.state.asks import More
+from speedo_trio.mqtt.state.client import Client, State
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+from speedo_trio.protocol.handler import ProtocolHandler
+from speedo_trio.protocol.message import Message
+
+if TYPE_CHECKING:
+    from speedo_trio.events import CloseReason
+    from speedo_trio.mqtt.service import Service
+    from speedo_trio.mqtt.state.asks import Outcome
+    from speedo_trio.protocol.handler import Connection
+
+_BUSY_LOOK = 1.0
+"""Seconds until the next look at a connection whose packets wait for a verdict."""
+
+_FAULTS = {
+    ReasonCode.MALFORMED_PACKET,
+    ReasonCode.PROTOCOL_ERROR,
+    ReasonCode.PACKET_TOO_LARGE,
+    ReasonCode.TOPIC_ALIAS_INVALID,
+    ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+    ReasonCode.TOPIC_NAME_INVALID,
+    ReasonCode.TOPIC_FILTER_INVALID,
+    ReasonCode.UNSUPPORTED_PROTOCOL_VERSION,
+}
+"""Reasons of an end that are the peer's fault, and so are reported."""
+
+
+class MQTTHandler(ProtocolHandler):
+    """One connection."""
+
+    def __init__(self, connection: Connection, service: Service) -> None:
+        super().__init__(connection)
+        self._service = service
+        self._core = service.core
+        self._clock = service.core.clock
+        self._mailbox = Mailbox(
+            connection, service.capabilities.queue, service.core.dirty, self._too_slow
+        )
+        self._client = Client(
+            service.capabilities, service.sessions, self._mailbox, self, now=self._clock()
+        )
+        self._behind = 0  # reads that wait in the lane
+        self._watched = False  # whether its keep alive is
+        self._full = ""  # why it is to be ended for reading too slowly
+        self._error: MQTTError | None = None
+        self._room: trio.Event | None = None  # set when there is room again
+
+    # What the connection tells
+
+    def opened(self) -> None:
+        deadline = self._client.deadline
+        assert deadline is not None  # for CONNECT
+        self._service.caretaker.watch(self, deadline)
+
+    def handle(self, data: bytes) -> list[Message] | None:
+        if self._behind:
+            self._behind += 1
+            return [_Rest(self, data)]
+        outcome = self.receive(data)
+        if outcome is None:
+            return None
+        self._behind += 1
+        return [_Rest(self, b"", outcome)]
+
+    def draining(self) -> list[Message]:
+        return [_Farewell(self)]
+
+    def writable(self) -> None:
+        self._mailbox.pump()
+        if not self._mailbox.congested:
+            if self._client.unfinished:
+                self._service.caretaker.later(self)
+            if self._room is not None:
+                self._room.set()
+                self._room = None
+
+    def closed(self, reason: CloseReason) -> None:
+        self._client.closed(self._clock())
+        self._mailbox.close()
+        self._core.flush()  # its will
+        self._service.caretaker.stir()
+
+    # What the machine tells
+
+    def close(self, last: bytes, reason: ReasonCode, text: str) -> None:
+        """Send nothing more but `last`, and close."""
+        if reason in _FAULTS:
+            self._error = MQTTError(text, reason)
+        if self._mailbox.close(last):
+            self.connection.close()
+        else:
+            self.connection.abort()
+
+    def overflowed(self) -> None:
+        """Its queue is full, and that is to end it."""
+        self._too_slow("its queue is full")
+
+    # What the caretaker does
+
+    def look(self, now: float) -> float | None:
+        """See whether its time is over; when to look again."""
+        client = self._client
+        client.expire(now)
+        if client.state is State.OVER:
+            return None
+        return now + _BUSY_LOOK if client.busy else client.deadline
+
+    def proceed(self, now: float) -> bool:
+        """Send a portion of what waits."""
+        if self._full:
+            self._client.fail(ReasonCode.QUOTA_EXCEEDED, now, self._full)
+        return not self._mailbox.congested and self._client.pump(now)
+
+    # What messages do
+
+    def receive(self, data: bytes) -> Outcome:
+        """Do what bytes ask for, as far as that goes.
+
+        Raises:
+            MQTTError: What ends the connection; the client has been told.
+        """
+        return self._after(self._client.receive_data(data, self._clock()))
+
+    def go_on(self) -> Outcome:
+        """Go on after others had their turn. Raises as `receive`."""
+        return self._after(self._client.proceed(self._clock()))
+
+    def caught_up(self) -> None:
+        """A read that waited in the lane is done."""
+        self._behind -= 1
+
+    async def room(self) -> None:
+        """Wait until nothing waits to be sent to the client."""
+        while self._mailbox.congested:
+            if self._room is None:
+                self._room = trio.Event()
+            await self._room.wait()
+
+    def say_goodbye(self) -> None:
+        """The server shuts down."""
+        self._client.fail(ReasonCode.SERVER_SHUTTING_DOWN, self._clock())
+
+    # How
+
+    def _after(self, outcome: Outcome) -> Outcome:
+        client = self._client
+        self._core.flush()
+        if client.unfinished:
+            self._service.caretaker.later(self)
+        if not self._watched and client.state is State.CONNECTED:
+            self._watched = True
+            if client.deadline is not None:
+                self._service.caretaker.watch(self, client.deadline)
+        if self._error is not None:
+            raise self._error
+        return outcome
+
+    def _too_slow(self, what: str) -> None:
+        """End it, but not in the middle of what goes on."""
+        self._full = f"it reads too slowly: {what}"
+        self._service.caretaker.later(self)
+
+
+@define(eq=False)
+class _Rest(Message):
+    """A read that had to wait, or what is left of one."""
+
+    handler: MQTTHandler
+    data: bytes
+    outcome: Outcome = None
+
+    async def execute(self) -> None:
+        """Raises MQTTError: What ends the connection; the client has been told."""
+        outcome = self.handler.receive(self.data) if self.data else self.outcome
+        while outcome is not None:
+            assert isinstance(outcome, More), outcome
+            await trio.lowlevel.checkpoint()
+            outcome = self.handler.go_on()
+        self.handler.caught_up()
+
+
+@define(eq=False)
+class _Farewell(Message):
+    """The server drains: what waits is sent, then the client is told."""
+
+    handler: MQTTHandler
+
+    async def execute(self) -> None:
+        """[MQTT-3.14.0-1] is kept by `speedo_trio.mqtt.state.client`."""
+        await self.handler.room()
+        self.handler.say_goodbye()
