@@ -23,7 +23,7 @@ class Asking:
     """Which decisions the host wants to take. All others the machine takes itself: it allows."""
 
     connect: bool = False
-    """`AskConnect`, and `AskAuth`. Without it a CONNECT with an authentication method is refused."""
+    """`AskConnect`, and `AskAuth`. Without it no authentication method is known."""
     publish: bool = False
     """`AskPublish`."""
     subscribe: bool = False

@@ -29,15 +29,14 @@ def _versions(owner: object, attribute: Attribute[Any], value: object) -> None:
         )
 
 
-def _seconds(owner: object, attribute: Attribute[Any], value: object) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value < float("inf"):  # type: ignore[operator]  # it is a number
+def _seconds(owner: object, attribute: Attribute[Any], value: float) -> None:
+    if type(value) not in {int, float} or not 0 < value < float("inf"):
         raise ConfigError(f"{attribute.name} is {value!r}; allowed are seconds, more than 0")
 
 
-def _keep_alive(owner: object, attribute: Attribute[Any], value: object) -> None:
+def _keep_alive(owner: object, attribute: Attribute[Any], value: int | None) -> None:
     if value is not None:
-        bound(0, 0xFFFF)(owner, attribute, value)  # type: ignore[arg-type]  # it sees to the type
+        bound(0, 0xFFFF)(owner, attribute, value)
 
 
 @frozen(kw_only=True)

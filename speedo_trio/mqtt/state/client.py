@@ -1,53 +1,125 @@
-"""A client: the machine of one connection, from CONNECT to its end.
+"""A client: the machine of one connection, from CONNECT to its end, as its host runs it.
 
-SKELETON: names and contracts are final, bodies follow.
+This ends the tour of the state machine.
 """
 
 from __future__ import annotations
 
-from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from speedo_trio.mqtt.state.asks import NOTHING, Ask, Asking, Outcome, Verdict
+from speedo_trio.errors import HandlerError, MQTTError, TopicError
+from speedo_trio.mqtt.state.answers import unsupported
+from speedo_trio.mqtt.state.asks import MORE, NOTHING, Ask, Asking, Outcome, Verdict
+from speedo_trio.mqtt.state.connecting import (
+    on_auth,
+    on_auth_again,
+    on_connect,
+    on_disconnect,
+    on_disconnect_early,
+)
+from speedo_trio.mqtt.state.machine import FIVE, Machine, State, wrong
+from speedo_trio.mqtt.state.publication import FAMILIES, MQTTPublication
+from speedo_trio.mqtt.state.publishing import (
+    DOLLAR,
+    on_puback,
+    on_pubcomp,
+    on_publish,
+    on_pubrec,
+    on_pubrel,
+)
+from speedo_trio.mqtt.state.subscribing import on_subscribe, on_unsubscribe
+from speedo_trio.mqtt.wire.packets import (
+    Auth,
+    Connect,
+    Disconnect,
+    PingReq,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    Subscribe,
+    Unsubscribe,
+)
+from speedo_trio.mqtt.wire.reader import PacketReader
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from speedo_trio.mqtt.state.capabilities import Capabilities
-    from speedo_trio.mqtt.state.outside import Line, Outside
-    from speedo_trio.mqtt.state.session import Session
+    from speedo_trio.mqtt.state.line import Line
+    from speedo_trio.mqtt.state.outside import Outside
     from speedo_trio.mqtt.state.sessions import Sessions
     from speedo_trio.mqtt.wire.packets import Packet
-    from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
-TURN = 2000
+TURN: Final = 2000
 """Messages and deliveries of one client that are done before it is others' turn: 2 ms or so."""
 
+PINGRESP: Final = b"\xd0\x00"
 
-class State(Enum):
-    """Where a connection is."""
-
-    WAITING = auto()
-    """For CONNECT."""
-    AUTHENTICATING = auto()
-    """CONNECT has come; CONNACK hasn't been sent."""
-    CONNECTED = auto()
-    OVER = auto()
-    """Nothing is processed or sent any more."""
+Transition: TypeAlias = "Callable[[Machine, Any, float], Ask | None]"  # Any: a packet of its type
 
 
-class Client:
-    """One connection. For the host:
+def on_pingreq(machine: Machine, packet: PingReq, now: float) -> None:
+    """The client shows that it is there."""
+    machine.answers.append(PINGRESP)  # [MQTT-3.12.4-1]
 
-    - `receive_data(data, now)` for each read (or `receive_many`, with packets); then flush the line.
-      On an `Ask`: find the verdict, `answer(ask, verdict, now)`. On `MORE`: let others have their
-      turn, `proceed(now)`. Both give an outcome again; feed no more until it is None.
-    - `pump(now)` when the line has room again, and again while it gives True, with others' turns in
-      between. `unfinished` says after any call whether there is something to pump right now.
-    - `deadline`, and `expire(now)` when it is over. It moves with every packet: look again then.
-    - `fail(reason, now)` to end it: SERVER_SHUTTING_DOWN, ADMINISTRATIVE_ACTION, QUOTA_EXCEEDED.
-    - `closed(now)` when the connection has closed, for whatever reason, also after `Outside.close`.
+
+def on_what_is_wrong(machine: Machine, packet: Packet, now: float) -> Ask | None:
+    """A packet that is not allowed in this state.
+
+    Raises:
+        MQTTError: Always, but at the end.
     """
+    if machine.state is State.OVER:
+        return None
+    raise wrong(f"{type(packet).__name__.upper()} has come in the state {machine.state.name}")
+
+
+TRANSITIONS: Final[dict[State, dict[type[Packet], Transition]]] = {
+    State.WAITING: {  # [MQTT-3.1.0-1]
+        Connect: on_connect,
+    },
+    State.AUTHENTICATING: {  # [MQTT-3.1.2-30] [MQTT-3.1.4-6]
+        Auth: on_auth,
+        Disconnect: on_disconnect_early,
+    },
+    State.CONNECTED: {  # a second CONNECT is not allowed [MQTT-3.1.0-2]
+        Publish: on_publish,
+        PubAck: on_puback,
+        PubRec: on_pubrec,
+        PubRel: on_pubrel,
+        PubComp: on_pubcomp,
+        Subscribe: on_subscribe,
+        Unsubscribe: on_unsubscribe,
+        PingReq: on_pingreq,
+        Disconnect: on_disconnect,
+        Auth: on_auth_again,
+    },
+    State.OVER: {},
+}
+"""What a packet does in each state. One that is not here is a protocol error, and at the end
+nothing."""
+
+
+class Client(Machine):
+    """One connection, for its host.
+
+    - Call `receive_data` for each read (or `receive_many`, with packets), then flush the line. On
+      an ask, find the verdict and give it to `answer`. On `MORE`, let others have their turn and
+      call `proceed`. Both have an outcome again; receive nothing more until it is None.
+    - Call `pump` when the line has room again, and while it gives True, with others' turns between.
+      `unfinished` tells after any other call whether there is something to pump right now.
+    - Call `expire` when `deadline` is over. That moves with every packet, so look at it again then.
+    - Call `fail` to end it: SERVER_SHUTTING_DOWN, ADMINISTRATIVE_ACTION, QUOTA_EXCEEDED and so on.
+    - Call `closed` when the connection has closed, whoever closed it.
+
+    `state`, `version`, `client_id`, `connect`, `session` and `refused` are there to look at. `now`
+    is in seconds, of one clock for all clients and sessions.
+    """
+
+    __slots__ = ("_reader",)
 
     def __init__(
         self,
@@ -58,25 +130,166 @@ class Client:
         *,
         now: float,
         asking: Asking = NOTHING,
-    ) -> None: ...
+    ) -> None:
+        super().__init__(capabilities, sessions, line, outside, now=now, asking=asking)
+        self._reader = PacketReader(limit=capabilities.maximum_packet_size)
 
-    state: State
-    session: Session | None
-    """From CONNACK 0x00 on, until `closed`."""
+    def receive_data(self, data: bytes, now: float, turn: int = TURN) -> Outcome:
+        """Do what the next bytes of the stream ask for, as far as packets are complete."""
+        return self.receive_many(self._reader.feed(data), now, turn)
 
-    def receive_data(self, data: bytes, now: float, turn: int = TURN) -> Outcome: ...
-    def receive_many(self, packets: Iterable[Packet], now: float, turn: int = TURN) -> Outcome: ...
-    def receive(self, packet: Packet, now: float) -> Outcome: ...
-    def proceed(self, now: float, turn: int = TURN) -> Outcome: ...
-    def answer(self, ask: Ask, verdict: Verdict, now: float, turn: int = TURN) -> Outcome: ...
-    def pump(self, now: float) -> bool: ...
+    def receive_many(self, packets: Iterable[Packet], now: float, turn: int = TURN) -> Outcome:
+        """Do what packets ask for, up to the first ask.
+
+        Args:
+            packets: What `PacketReader.feed` gives: an MQTTError that it raises is answered.
+            turn: So many messages and deliveries, about, are done before the outcome is `MORE`.
+        """
+        if self.rest is not None:
+            raise HandlerError("packets while others wait; allowed is answer() or proceed()")
+        self.rest = iter(packets)
+        return self._go_on(now, turn)
+
+    def receive(self, packet: Packet, now: float) -> Outcome:
+        """Do what a packet asks for."""
+        return self.receive_many((packet,), now)
+
+    def proceed(self, now: float, turn: int = TURN) -> Outcome:
+        """Go on after `MORE`. When the connection has ended meanwhile this does nothing."""
+        if self.ask is not None:
+            raise HandlerError("proceed() while an ask waits; allowed is answer()")
+        return self._go_on(now, turn)
+
+    def answer(self, ask: Ask, verdict: Verdict, now: float, turn: int = TURN) -> Outcome:
+        """Go on with what was asked, and then with the packets behind it.
+
+        When the connection has ended meanwhile this does nothing.
+
+        Raises:
+            HandlerError: It isn't what was asked, or the verdict is none for it.
+        """
+        if self.state is State.OVER:
+            return None
+        judge = self.judge
+        if ask is not self.ask or judge is None:
+            raise HandlerError(f"an answer to {ask!r}; asked is {self.ask!r}")
+        self.ask = self.judge = None
+        self.heard = now  # the server chose not to read
+        try:
+            judge(verdict, now)
+        except MQTTError as error:
+            self._err(error, now)
+        self.taken = 0
+        return self._go_on(now, turn)
+
     @property
-    def unfinished(self) -> bool: ...
+    def busy(self) -> bool:
+        """Whether packets wait for `answer` or `proceed`."""
+        return self.rest is not None
+
+    def pump(self, now: float) -> bool:
+        """Send what waits, as there is room now; whether more could go after others' turns."""
+        session = self.session
+        return session is not None and session.outgoing.pump(now)
+
     @property
-    def deadline(self) -> float | None: ...
-    def expire(self, now: float) -> None: ...
+    def unfinished(self) -> bool:
+        """Whether `pump` would send something right now."""
+        session = self.session
+        return session is not None and session.outgoing.unfinished
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `expire`; None: not as things are.
+
+        While packets wait there is none, as nothing is read then.
+        """
+        if self.rest is not None or self.state is State.OVER:
+            return None
+        if self.state is not State.CONNECTED:
+            return self.connect_by
+        # [MQTT-3.1.2-22]
+        return self.heard + 1.5 * self.keep_alive if self.keep_alive else None
+
+    def expire(self, now: float) -> None:
+        """End the connection if its deadline is over."""
+        deadline = self.deadline
+        if deadline is None or now < deadline:
+            return
+        if self.state is State.CONNECTED:
+            text = f"no packet for one and a half times the keep alive of {self.keep_alive} s"
+            self.fail(ReasonCode.KEEP_ALIVE_TIMEOUT, now, text)
+        else:
+            seen = "no CONNECT" if self.state is State.WAITING else "no end of authentication"
+            text = f"{seen} within {self.capabilities.connect_timeout} s"
+            self.fail(ReasonCode.NOT_AUTHORIZED, now, text)
+
     def touch(self, now: float) -> None:
-        """Count the keep alive from now: the server didn't read for a while, by its own choice."""
+        """Count the keep alive from now: the server has not read for a while, by its own choice."""
+        self.heard = now
 
-    def fail(self, reason: ReasonCode, now: float, text: str = "") -> None: ...
-    def closed(self, now: float) -> None: ...
+    def closed(self, now: float) -> None:
+        """The connection has closed. It may have ended before."""
+        if self.state is not State.OVER:
+            self.leave(now)
+
+    def _go_on(self, now: float, turn: int) -> Outcome:
+        """Go on with the packets that are left, until an ask or the end of the turn."""
+        try:
+            while self.rest is not None:
+                try:
+                    return self._work_through(self.rest, now, turn)
+                except TopicError:  # of a plain PUBLISH with QoS 0; the rest is not to blame
+                    self.refused += 1
+                except MQTTError as error:
+                    self._err(error, now)
+        finally:
+            self.speak()
+        return None
+
+    def _work_through(self, rest: Iterator[Packet], now: float, turn: int) -> Outcome:
+        """The loop. A plain PUBLISH, which most packets are, is dealt with here, without a call.
+
+        Raises:
+            MQTTError: What ends the connection.
+            TopicError: The broker doesn't take the topic of a plain PUBLISH.
+        """
+        work = 0
+        table, publish, client_id = TRANSITIONS[self.state], self.hub.publish, self.client_id
+        family = FAMILIES[self.version or FIVE]
+        for packet in rest:
+            self.heard = now
+            if (
+                type(packet) is Publish
+                and (raw := packet.raw) is not None
+                and self.plain
+                and packet.topic[0] != DOLLAR
+            ):
+                work += 1 + publish(
+                    MQTTPublication(
+                        packet.topic, packet.payload, 0, False, None, client_id, now, {family: raw}
+                    )
+                )
+            else:
+                ask = table.get(type(packet), on_what_is_wrong)(self, packet, now)
+                if ask is not None:
+                    return ask
+                work += 1 + self.taken
+                self.taken = 0
+                table, client_id = TRANSITIONS[self.state], self.client_id
+                family = FAMILIES[self.version or FIVE]
+            if work >= turn and self.rest is not None:
+                return MORE
+        self.rest = None
+        return None
+
+    def _err(self, error: MQTTError, now: float) -> None:
+        """The client did what is not allowed, or what can't be done for it."""
+        reason = ReasonCode(error.reason)
+        if self.state is not State.WAITING:
+            self.fail(reason, now, str(error))
+        elif self._reader.version is not None:
+            self.version = self._reader.version
+            self.fail(reason, now, str(error))
+        else:
+            self.end(unsupported(self._reader.level), reason, str(error), now)

@@ -1,6 +1,6 @@
-"""What the machine needs of who runs it: a line to the client, its connection, and the broker.
+"""What the machine needs of who runs it, beside a line: the connection, and the broker.
 
-Next: `speedo_trio.mqtt.state.asks`.
+Next: `speedo_trio.mqtt.state.sessions`.
 """
 
 from __future__ import annotations
@@ -17,39 +17,25 @@ if TYPE_CHECKING:
     from speedo_trio.pubsub.publication import Publication
 
 
-class Line(Protocol):
-    """Where frames to one client leave, in order: a `speedo_trio.broker.mailbox.Mailbox`."""
-
-    @property
-    def congested(self) -> bool:
-        """Whether frames wait for room. While they do, only QoS 0 messages and answers are given;
-        when there is room again call `Client.pump`."""
-
-    def put(self, frame: bytes) -> bool:
-        """Send a message at the end of the turn; whether it was taken.
-
-        What is put while the line is not congested must not be dropped, but with the connection.
-        """
-
-    def answer(self, frame: bytes) -> None:
-        """Send what is never dropped."""
-
-
 class Outside(Protocol):
     """One connection. Neither method may call back into the machine; later is fine."""
 
-    def close(self, reason: ReasonCode, text: str) -> None:
-        """Send what was written, and close. Called once, unless `Client.closed` came before.
+    def close(self, last: bytes, reason: ReasonCode, text: str) -> None:
+        """Send nothing more but `last`, and close. Called once, unless `Client.closed` came before.
 
         Args:
+            last: A DISCONNECT, or a CONNACK that refuses; or nothing. What still waits for room
+                may be dropped, and so may this if it would come in the middle of another frame.
             reason: How it ended, whether the client can be told or not.
-            text: What was seen and what is allowed, for the log.
+            text: What was seen and what is allowed, for the log; empty if there is no more to say.
         """
 
     def overflowed(self) -> None:
-        """The queue of messages is full, and the capabilities say that this ends the connection:
-        call `Client.fail` with QUOTA_EXCEEDED before the next packet, at the end of the turn say.
-        May be called more than once until then."""
+        """The backlog is full, and the capabilities say that this ends the connection.
+
+        Call `Client.fail` with QUOTA_EXCEEDED, at the end of the turn say. This may be called more
+        than once until then.
+        """
 
 
 class Hub(Protocol):

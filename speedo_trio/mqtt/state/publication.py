@@ -5,7 +5,7 @@ Next: `speedo_trio.mqtt.state.terms`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from speedo_trio.mqtt.wire import fields
 from speedo_trio.mqtt.wire.packet_types import PacketType
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _EXPIRY: Final = b"\x02"
 _SUBSCRIPTION: Final = b"\x0b"
 _ALIAS: Final = b"\x23"
+
+FAMILIES: Final = {Version.MQTT_3_1: 3, Version.MQTT_3_1_1: 3, Version.MQTT_5_0: 5}
+"""The form of a plain PUBLISH, with QoS 0 and not retained: 3.1 and 3.1.1 have the same."""
+
+_Form: TypeAlias = tuple[int, tuple[int, ...], int, bool] | None
 
 
 class MQTTPublication(Publication):
@@ -52,7 +57,8 @@ class MQTTPublication(Publication):
                 topic alias, is not passed on.
             origin: The client identifier of the publisher.
             received_at: When it came, in seconds of the clock that all calls of the machine use.
-            forms: The form that it came in, by the family of the version (`family`).
+            forms: The bytes that it came in, by `FAMILIES` of the version: only of a PUBLISH with
+                QoS 0 and without properties, not to be retained.
         """
         self.topic = topic  # type: ignore[misc]  # Final in the base class, set here in its place
         self.payload = payload  # type: ignore[misc]  # the same
@@ -66,125 +72,168 @@ class MQTTPublication(Publication):
         self.expiry: Final = None if properties is None else properties.message_expiry_interval
         """Seconds from `received_at` after which nobody gets it any more; None: never."""
         self._body: bytes | None = None
-        self._shared: dict[Hashable, SharedPublish] | None = None
+        self._shared: dict[_Form, SharedPublish] | None = None
 
     @property
     def expires_at(self) -> float | None:
         """When it expires; None: never."""
         return None if self.expiry is None else self.received_at + self.expiry
 
+    def expired(self, now: float) -> bool:
+        """Whether nobody is to get it any more who didn't before."""
+        return self.expiry is not None and now - self.received_at >= self.expiry
+
     def waited(self, now: float) -> int:
-        """Whole seconds since it came, if that is of account: 0 when it doesn't expire."""
+        """Whole seconds since it came, as far as they are of account."""
         return 0 if self.expiry is None else max(0, int(now - self.received_at))
 
     def shared(
-        self, topic: bytes, waited: int, identifiers: tuple[int, ...], alias: int, version: Version
+        self,
+        version: Version,
+        waited: int = 0,
+        identifiers: tuple[int, ...] = (),
+        alias: int = 0,
+        *,
+        named: bool = True,
     ) -> SharedPublish:
         """The PUBLISH with QoS 1 or 2, encoded once for all who get the same.
 
         Args:
-            topic: The topic name, or nothing where the alias says it.
+            version: What the receiver speaks.
             waited: As `waited` gave it.
             identifiers: The subscription identifiers.
             alias: The topic alias; 0 for none.
-            version: What the receiver speaks.
+            named: Whether it has the topic's name, which an alias may stand for.
         """
-        five = version is Version.MQTT_5_0
-        form = (five, waited, identifiers, alias, not topic) if five else five
-        shared = self._shared
-        if shared is not None:
-            found = shared.get(form)
-            if found is not None:
-                return found
-        properties = self.property_list(waited, identifiers, alias) if five else b""
-        made = share_publish(topic, self.payload, properties, version)
-        if shared is None:
-            if not self._settled:
-                self._shared = {form: made}
-        elif len(shared) < FORMS:
-            shared[form] = made
-        return made
+        if version is Version.MQTT_5_0:
+            return self._share((waited, identifiers, alias, named), version)
+        return self._share(None, version)
 
     def property_list(self, waited: int, identifiers: tuple[int, ...], alias: int) -> bytes:
         """The property list for a receiver that speaks MQTT 5.0."""
-        own = self.properties
-        if own is None and not identifiers and not alias:
-            return NO_PROPERTIES
-        return property_list(self._passed_on(), self._left(waited), identifiers, alias)
+        left = None
+        if self.expiry is not None:  # [MQTT-3.3.2-6], and 0 for what is sent again after its time
+            left = max(0, self.expiry - waited)
+        return _list(self._passed_on(), left, identifiers, alias)
 
     def settle(self) -> None:
         super().settle()
         self._body = self._shared = None
 
-    def _left(self, waited: int) -> int | None:
-        """Seconds to its expiry [MQTT-3.3.2-6]; what was sent once goes on with none left."""
-        return None if self.expiry is None else max(0, self.expiry - waited)
+    def _share(self, form: _Form, version: Version) -> SharedPublish:
+        shared = self._shared
+        if shared is not None:
+            found = shared.get(form)
+            if found is not None:
+                return found
+        topic, properties = self.topic, NO_PROPERTIES
+        if form is not None:
+            waited, identifiers, alias, named = form
+            topic = self.topic if named else b""
+            properties = self.property_list(waited, identifiers, alias)
+        made = share_publish(topic, self.payload, properties, version)
+        if shared is not None and len(shared) < FORMS:
+            shared[form] = made
+        elif shared is None and not self._settled:
+            self._shared = {form: made}
+        return made
 
     def _passed_on(self) -> bytes:
         """The properties that are passed on as they came, encoded, without their length."""
+        if self.properties is None:
+            return b""
         body = self._body
         if body is None:
-            body = _encode(passed_on(self.properties))
+            body = _encode_passed_on(self.properties)
             if not self._settled:
                 self._body = body
         return body
 
 
-def passed_on(own: Properties | None) -> Properties | None:
-    """The properties of a publisher that reach subscribers unaltered; None when there are none.
+def encode_3(publication: Publication) -> bytes:
+    """A PUBLISH with QoS 0 that is not retained, for MQTT 3.1 and 3.1.1."""
+    return encode_publish(publication.topic, publication.payload, version=Version.MQTT_3_1_1)
+
+
+def encode_5(publication: Publication) -> bytes:
+    """A PUBLISH with QoS 0 that is not retained, for MQTT 5.0, of what was published just now."""
+    return encode_publish(
+        publication.topic, publication.payload, properties=_properties(publication, 0, (), 0)
+    )
+
+
+def encode_message(
+    publication: Publication,
+    version: Version,
+    *,
+    retain: bool,
+    waited: int = 0,
+    identifiers: tuple[int, ...] = (),
+    alias: int = 0,
+    named: bool = True,
+) -> bytes:
+    """A PUBLISH with QoS 0, encoded once for all who get the same.
+
+    `MQTTPublication.shared` says what the arguments are.
+    """
+    if version is not Version.MQTT_5_0:
+        if not retain:
+            return publication.encoded(FAMILIES[version], encode_3)
+        return publication.encoded(
+            (retain,),
+            lambda own: encode_publish(own.topic, own.payload, 0, retain, version=version),
+        )
+    if not (retain or waited or identifiers or alias):
+        return publication.encoded(FAMILIES[version], encode_5)
+    return publication.encoded(
+        (retain, waited, identifiers, alias, named),
+        lambda own: encode_publish(
+            own.topic if named else b"",
+            own.payload,
+            0,
+            retain,
+            properties=_properties(own, waited, identifiers, alias),
+        ),
+    )
+
+
+def _properties(
+    publication: Publication, waited: int, identifiers: tuple[int, ...], alias: int
+) -> bytes:
+    if isinstance(publication, MQTTPublication):
+        return publication.property_list(waited, identifiers, alias)
+    return _list(b"", None, identifiers, alias)
+
+
+def _encode_passed_on(own: Properties) -> bytes:
+    """Encode what reaches subscribers unaltered, in its order.
 
     [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
     """
-    if own is None:
-        return None
-    return Properties(
+    passed_on = Properties(
         payload_format_indicator=own.payload_format_indicator,
         content_type=own.content_type,
         response_topic=own.response_topic,
         correlation_data=own.correlation_data,
         user=own.user,
     )
+    encoded = encode_properties(passed_on, PacketType.PUBLISH)
+    length = 1
+    while encoded[length - 1] & 0x80:
+        length += 1
+    return encoded[length:]
 
 
-def property_list(
-    body: bytes, expiry: int | None, identifiers: tuple[int, ...], alias: int
-) -> bytes:
+def _list(body: bytes, left: int | None, identifiers: tuple[int, ...], alias: int) -> bytes:
     """Join encoded properties with those that are not the same for all receivers."""
+    if not (body or identifiers or alias) and left is None:
+        return NO_PROPERTIES
     parts = [body]
-    if expiry is not None:
-        parts += (_EXPIRY, expiry.to_bytes(4))
+    if left is not None:
+        parts += (_EXPIRY, left.to_bytes(4))
     for identifier in identifiers:  # [MQTT-3.3.4-3]
         parts += (_SUBSCRIPTION, fields.variable(identifier))
     if alias:
         parts += (_ALIAS, alias.to_bytes(2))
     whole = b"".join(parts)
     return fields.variable(len(whole)) + whole
-
-
-def encode_plain(publication: Publication, version: Version) -> bytes:
-    """The PUBLISH with QoS 0, not retained, as it goes out just when it was published."""
-    properties = publication.properties
-    if version < Version.MQTT_5_0 or properties is None:
-        return encode_publish(publication.topic, publication.payload, version=version)
-    return encode_message(publication, 0, False, 0, (), 0, version)
-
-
-def encode_message(
-    publication: Publication,
-    waited: int,
-    retain: bool,  # noqa: FBT001  # the order of the others
-    alias: int,
-    identifiers: tuple[int, ...],
-    named: int,
-    version: Version,
-) -> bytes:
-    raise NotImplementedError
-
-
-def _encode(properties: Properties | None) -> bytes:
-    """Encode properties and leave their length away."""
-    encoded = encode_properties(properties, PacketType.PUBLISH)
-    size = 1
-    while encoded[size - 1] & 0x80:
-        size += 1
-    return encoded[size:]

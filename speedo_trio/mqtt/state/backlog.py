@@ -1,0 +1,88 @@
+"""A backlog: messages with QoS 1 or 2 that wait for one client, within bounds, the oldest first.
+
+Next: `speedo_trio.mqtt.state.outgoing`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from speedo_trio.pubsub.outbox import Overflow, Put
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from speedo_trio.mqtt.state.flights import Message
+    from speedo_trio.pubsub.outbox import OutboxLimits
+
+
+class Backlog:
+    """What waits. An empty one takes little memory, as most are.
+
+    An `Outbox` differs: one that has overflowed takes nothing more for ever, and a session may go
+    on with another connection.
+    """
+
+    __slots__ = ("_limits", "_waiting", "bytes", "dropped")
+
+    def __init__(self, limits: OutboxLimits) -> None:
+        self._limits = limits
+        self._waiting: deque[Message] | None = None  # an empty deque would take 600 bytes
+        self.bytes: int = 0
+        """The bytes of the topics and payloads that wait."""
+        self.dropped: int = 0
+        """Messages for which there was no room."""
+
+    def __len__(self) -> int:
+        return 0 if self._waiting is None else len(self._waiting)
+
+    def __iter__(self) -> Iterator[Message]:
+        """What waits. It must not change meanwhile."""
+        return iter(self._waiting or ())
+
+    def put(self, message: Message, *, away: bool) -> Put:
+        """Let a message wait, or do what the limits say.
+
+        Args:
+            away: There is no connection that could be ended: the message is just dropped.
+        """
+        size = _size(message)
+        if self._lacks_room(size):
+            overflow = self._limits.overflow
+            if overflow is not Overflow.DROP_OLDEST or size > self._limits.bytes:
+                self.dropped += 1
+                ends = overflow is Overflow.DISCONNECT and not away
+                return Put.DISCONNECT if ends else Put.DROPPED
+            while self._lacks_room(size):
+                self.take()
+                self.dropped += 1
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(message)
+        self.bytes += size
+        return Put.TAKEN
+
+    def take(self) -> Message | None:
+        """Take the oldest message; None when none waits."""
+        waiting = self._waiting
+        if waiting is None:
+            return None
+        message = waiting.popleft()
+        self.bytes -= _size(message)
+        if not waiting:
+            self._waiting = None
+        return message
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._waiting = None
+        self.bytes = 0
+
+    def _lacks_room(self, size: int) -> bool:
+        limits = self._limits
+        return len(self) >= limits.messages or self.bytes + size > limits.bytes
+
+
+def _size(message: Message) -> int:
+    return len(message[0].topic) + len(message[0].payload)

@@ -1,0 +1,71 @@
+"""A session: what a server knows of a client as long as it may come back.
+
+Next: `speedo_trio.mqtt.state.outside`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+from attrs import define
+
+from speedo_trio.mqtt.state.incoming import Incoming
+from speedo_trio.mqtt.state.outgoing import Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from speedo_trio.mqtt.state.capabilities import Capabilities
+    from speedo_trio.mqtt.state.terms import MQTTTerms
+    from speedo_trio.mqtt.wire.packets import Will
+    from speedo_trio.pubsub.publication import Publication
+    from speedo_trio.pubsub.subscriber import Terms
+
+
+class Connected(Protocol):
+    """Whom a session has while it is connected: a `speedo_trio.mqtt.state.client.Client`."""
+
+    def taken_over(self, now: float) -> None:
+        """Another connection takes the session: end, and call `Sessions.disconnected`."""
+
+    def lose_session(self, now: float) -> None:
+        """The session ends by the server's will: end."""
+
+
+@define(eq=False)
+class Session:
+    """One client's. It is the subscriber that the client's subscriptions are of."""
+
+    client_id: str
+    """What it is found by [MQTT-3.1.3-2]."""
+    outgoing: Outgoing
+    """What goes to the client."""
+    deliver: Callable[[Publication, Terms], bool]
+    """`Outgoing.deliver` of its own, here at hand: a call less for each message."""
+    incoming: Incoming
+    """What comes from it."""
+    subscriptions: dict[bytes, MQTTTerms]
+    """Its filters, and what was granted for each."""
+    client: Connected | None = None
+    """The connection; None while the client is away."""
+    expiry: int = 0
+    """Seconds that the session stays without one; `NEVER` for ever."""
+    will: Will | None = None
+    """What is to be published when the client is gone [MQTT-3.1.2-7]."""
+    will_at: float | None = None
+    """When, while the client is away; None: there is none, or the client is there."""
+    ends_at: float | None = None
+    """When the session ends, while the client is away; None: never, or the client is there."""
+
+    @classmethod
+    def make(cls, client_id: str, capabilities: Capabilities) -> Self:
+        """Begin with nothing."""
+        outgoing = Outgoing(client_id, capabilities)
+        return cls(client_id, outgoing, outgoing.deliver, Incoming(), {})
+
+    @property
+    def deadline(self) -> float | None:
+        """When something is to be done about it while the client is away."""
+        if self.will_at is None or self.ends_at is None:
+            return self.ends_at if self.will_at is None else self.will_at
+        return min(self.will_at, self.ends_at)
