@@ -486,6 +486,107 @@ async def test_replies_of_failures_wait_for_a_slow_reader() -> None:
         assert stats.executed * 1000 - stats.sent < 20_000
 
 
+# Room for more
+
+
+class Pusher(Handler):
+    """Pushes a million bytes in pieces, as there is room; notes when there is again."""
+
+    left = 1_000_000
+    writing = False
+
+    def opened(self) -> None:
+        self.push()
+
+    def writable(self) -> None:
+        assert not self.writing, "inside write()"
+        self.note("writable")
+        self.push()
+
+    def push(self) -> None:
+        """Fill the room."""
+        self.writing = True
+        while (room := self.connection.room) and self.left:
+            size = min(room, self.left, 3000)
+            assert self.connection.write(b"x" * size)
+            self.left -= size
+        self.writing = False
+        if not self.left:
+            self.connection.close()
+
+    def closed(self, reason: CloseReason) -> None:
+        assert self.connection.room >= 0
+        super().closed(reason)
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("unsent_bytes", [4_000_000, 20_000])
+async def test_writable_when_there_is_room(*, tcp: bool, unsent_bytes: int) -> None:
+    """Who writes what there is room for, and goes on when told, sends all; no bound is met."""
+    limits = Limits(unsent_high=50_000, unsent_bytes=unsent_bytes)
+    async with serving(Pusher, limits=limits) as served:
+        client: Client = await served.connect_tcp() if tcp else served.connect()
+        assert await all_of(client) == b"x" * 1_000_000
+        reason = await served.ended()
+
+        assert reason == CloseReason(Cause.CLOSED)
+        assert served.life.count("writable") in range(1, 100)
+
+
+async def test_nothing_is_told_while_the_peer_does_not_read() -> None:
+    """The room is 0 then, and stays so."""
+    async with serving(Pusher) as served:
+        ours, theirs = trio.testing.lockstep_stream_pair()
+        served.nursery.start_soon(served.server.serve_stream, theirs)
+        await wait_all_tasks_blocked()
+        assert served.life == []
+        (connection,) = served.server.connections
+        assert connection.room == 0
+        while "writable" not in served.life:
+            await ours.receive_some(10_000)
+            await wait_all_tasks_blocked()
+        await ours.aclose()
+        await served.ended()
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [(ValueError("x"), Cause.HANDLER_ERROR), (ProtocolError("x"), Cause.PROTOCOL_ERROR)],
+)
+async def test_writable_that_raises(error: Exception, cause: Cause) -> None:
+    """It ends its own connection, after what was written is sent, and is reported once."""
+
+    class Failing(Handler):
+        def opened(self) -> None:
+            self.connection.write(b"x" * 70_000)
+
+        def writable(self) -> None:
+            raise error
+
+    async with serving(Failing) as served:
+        first = served.connect()
+        assert await all_of(first) == b"x" * 70_000
+        assert await served.ended() == CloseReason(cause, error)
+        (failure,) = served.failures
+        assert failure.reason == served.reason
+        second = served.connect()
+        assert await exactly(second, 1) == b"x"
+
+
+async def test_not_writable_after_the_end() -> None:
+    """closed() is the last thing that a handler hears."""
+    async with serving(Pusher) as served:
+        for _ in range(20):
+            client = await served.connect_tcp()
+            assert await client.receive_some(1000)
+            reset(client)
+        await served.ended()
+        await settled()
+
+        assert isinstance(served.life[-1], CloseReason)
+        assert sum(isinstance(each, CloseReason) for each in served.life) == 20
+
+
 # Errors
 
 

@@ -15,13 +15,16 @@ from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.broker.message import TopicMessage
 from speedo_trio.broker.subscription import Subscription
 from speedo_trio.errors import ConfigError
+from speedo_trio.logs.event_log import EventLog
 from speedo_trio.pubsub.outbox import OutboxLimits, Overflow
 from speedo_trio.pubsub.publication import Publication
+from speedo_trio.server import DEFAULT_OBSERVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from speedo_trio.broker.stats import BrokerStats, SubscriberStats
+    from speedo_trio.events import Observer
 
 OverflowPolicy: TypeAlias = Literal["drop-newest", "drop-oldest", "disconnect"]
 """What happens to a message for a subscriber that reads too slowly: it is dropped, the one that has
@@ -40,10 +43,21 @@ class Broker:
                 print(message.topic, message.payload)
     """
 
-    def __init__(self, limits: BrokerLimits | None = None) -> None:
-        """Begin with nobody and nothing; needs no running Trio."""
+    def __init__(
+        self,
+        limits: BrokerLimits | None = None,
+        *,
+        observer: Observer | None = DEFAULT_OBSERVER,
+    ) -> None:
+        """Begin with nobody and nothing; needs no running Trio.
+
+        Args:
+            limits: how much it keeps.
+            observer: gets `MessageDropped`; an `EventLog` unless given, None for nobody.
+        """
         limits = BrokerLimits() if limits is None else limits
-        self._core = BrokerCore(limits)
+        observer = EventLog() if observer is DEFAULT_OBSERVER else observer
+        self._core = BrokerCore(limits, observer)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """Send a message to all whose filters match the topic. Doesn't wait.
@@ -63,7 +77,7 @@ class Broker:
         """
         core = self._core
         try:
-            return core.route(Publication(topic.encode(), payload, retain=retain))
+            return core.route(Publication(_encoded(topic), payload, retain=retain))
         finally:
             core.flush()
 
@@ -91,7 +105,7 @@ class Broker:
         if not filters:
             raise ConfigError("subscribe() without a filter; allowed are one or more")
         limits = outbox_limits(waiting_messages, waiting_bytes, overflow)
-        return Subscription(self._core, tuple(each.encode() for each in filters), limits, name)
+        return Subscription(self._core, tuple(map(_encoded, filters)), limits, name)
 
     def subscribers(self, topic: str | None = None) -> tuple[SubscriberStats, ...]:
         """Who is subscribed; with a topic, who would get what is published under it.
@@ -102,18 +116,18 @@ class Broker:
         Raises:
             TopicError: the topic is not allowed.
         """
-        members = self._core.members if topic is None else self._core.audience(topic.encode())
-        return tuple(member.stats() for member in members)
+        members = self._core.members if topic is None else self._core.audience(_encoded(topic))
+        return tuple(each for each in (member.stats() for member in members) if each.filters)
 
     def retained(self, topic_filter: str) -> Iterator[TopicMessage]:
         """The retained messages of the topics that a filter matches.
 
-        Lazily: what is published meanwhile may be among them or not.
+        Lazily: what is replaced meanwhile is left out.
 
         Raises:
             TopicError: the filter is not allowed.
         """
-        found = self._core.retained_for(topic_filter.encode())
+        found = self._core.retained_for(_encoded(topic_filter))
         return (TopicMessage(kept.topic.decode(), kept.payload, retain=True) for kept in found)
 
     def stats(self) -> BrokerStats:
@@ -124,6 +138,11 @@ class Broker:
     def core(self) -> BrokerCore:
         """What protocols need; it may change with those that are shipped."""
         return self._core
+
+
+def _encoded(topic: str) -> bytes:
+    """Its UTF-8; of surrogates, which have none, bytes that are not allowed and so are refused."""
+    return topic.encode("utf-8", "surrogatepass")
 
 
 def outbox_limits(messages: int, size: int, overflow: str) -> OutboxLimits:

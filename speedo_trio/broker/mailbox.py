@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from speedo_trio.pubsub.outbox import OutboxLimits
 
 MOST_ANSWERS = 1000
-"""Answers that may wait for a subscriber that asks on and on without reading them."""
+"""Answers that may wait for a subscriber that asks on and on without reading them; of their bytes
+as many may as of messages."""
+LAST_BYTES = 65_536
+"""Of a frame whose beginning was written, so much is still sent when a mailbox is closed."""
 
 
 class Line(Protocol):
@@ -30,24 +33,31 @@ class Line(Protocol):
     def room(self) -> int:
         """How many bytes may be written."""
 
-    def send_nowait(self, data: bytes) -> bool:
+    def write(self, data: bytes) -> bool:
         """Take bytes to be sent."""
+
+    def send_nowait(self, data: bytes) -> bool:
+        """The same, and send them at once."""
 
 
 class Mailbox:
     """Frames on their way to one subscriber, in order, none torn apart by another."""
 
     __slots__ = (
+        "_answer_bytes",
         "_answers",
         "_closed",
         "_dirty",
+        "_entered",
         "_fresh",
+        "_limits",
         "_line",
         "_mailed",
         "_outbox",
         "_rest",
         "_stored",
         "_too_slow",
+        "_torn",
         "_turn",
         "congested",
         "lost",
@@ -58,7 +68,7 @@ class Mailbox:
         line: Line,
         limits: OutboxLimits,
         dirty: list[Mailbox],
-        too_slow: Callable[[], None],
+        too_slow: Callable[[str], None],
     ) -> None:
         """Begin empty.
 
@@ -66,16 +76,21 @@ class Mailbox:
             line: Where the bytes leave.
             limits: How much may wait, and what happens to the rest.
             dirty: Where the mailbox enters itself when it is to be flushed at the end of the turn.
-            too_slow: Called, once, when the limits say that the subscriber is to be ended.
+            too_slow: Called, once, when the limits say that the subscriber is to be ended, with
+                what waits. It closes the mailbox.
         """
         self._line = line
+        self._limits = limits
         self._dirty = dirty
         self._too_slow = too_slow
+        self._entered = False  # among the dirty
         self._fresh: list[bytes] = []  # put in this turn
         self._turn: deque[bytes] = deque()  # of the turn in which the room ran out
         self._rest: memoryview | None = None  # of a frame whose beginning was written
+        self._torn = False  # and that frame is a message
         self._outbox: Outbox[bytes] = Outbox(limits, len)
         self._answers: deque[tuple[int, bytes]] = deque()  # and after how many stored frames
+        self._answer_bytes = 0
         self._stored = 0  # frames that were put in the outbox
         self._mailed = 0
         self._closed = False
@@ -86,13 +101,14 @@ class Mailbox:
 
     @property
     def waiting(self) -> int:
-        """Messages that wait for room."""
-        return len(self._turn) + len(self._outbox)
+        """Messages that wait for room; one of which a part was written is among them."""
+        return self._torn + len(self._turn) + len(self._outbox)
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the messages that wait for room."""
-        return sum(map(len, self._turn)) + self._outbox.bytes + len(self._rest or b"")
+        rest = len(self._rest) if self._torn and self._rest else 0
+        return rest + sum(map(len, self._turn)) + self._outbox.bytes
 
     @property
     def dropped(self) -> int:
@@ -113,8 +129,8 @@ class Mailbox:
         """
         if self.congested or self._closed:
             return self._store(frame)
-        if not self._fresh:
-            self._dirty.append(self)
+        if not self._entered:
+            self._enter()
         self._fresh.append(frame)
         self._mailed += 1
         return True
@@ -126,16 +142,22 @@ class Mailbox:
             return
         if not self.congested and len(frame) <= self._line.room:
             self._line.send_nowait(frame)
-        elif len(self._answers) < MOST_ANSWERS:
-            self.congested = True
-            self._answers.append((self._stored, frame))
+        elif self._answers and not self._may_wait(frame):
+            self._too_slow(f"{len(self._answers)} answers wait")
         else:
-            self._too_slow()
+            self._answers.append((self._stored, frame))
+            self._answer_bytes += len(frame)
+            self.pump()
 
     def flush(self) -> None:
         """The turn has ended: send what was put in it, as far as there is room."""
+        self._entered = False
+        if self._closed:
+            return
         fresh = self._fresh
-        if not fresh or self._closed:
+        if not fresh:
+            if self.congested:
+                self.pump()
             return
         self._fresh = []
         size = len(fresh[0]) if len(fresh) == 1 else sum(map(len, fresh))
@@ -158,29 +180,48 @@ class Mailbox:
             if len(frame) > room:
                 self._rest = memoryview(frame)[room:]
                 frame = memoryview(frame)[:room]
+            else:
+                self._torn = False
             batch.append(frame)
             room -= len(frame)
         if batch:
-            self._line.send_nowait(b"".join(batch))
+            self._line.write(b"".join(batch))  # when that fills the room, relief follows
         self.congested = bool(self._rest or self._turn or self._answers or self._outbox)
 
     def close(self, last: bytes = b"") -> bool:
-        """Send nothing more but `last`; what waits is lost.
+        """Send nothing more but the rest of a frame that has begun, and `last`; what waits is lost.
 
         Returns:
-            Whether `last` was sent; False when it would have come in the middle of a frame.
+            Whether that was sent; False when the rest is over `LAST_BYTES`, or the line closed.
         """
         if self._closed:
             return False
         self.flush()
         self._closed = True
-        self.lost = self.waiting
+        done = self._write_last(self._rest or b"", last)
+        self.lost = self.waiting - (self._torn and done)
         self._turn.clear()
         self._outbox.clear()
         self._answers.clear()
-        torn, self._rest = self._rest is not None, None
+        self._rest, self._torn = None, False
         self.congested = False
-        return not torn and (not last or self._line.send_nowait(last))
+        return done
+
+    def _enter(self) -> None:
+        """See to it that this is flushed at the end of the turn."""
+        self._entered = True
+        self._dirty.append(self)
+
+    def _may_wait(self, answer: bytes) -> bool:
+        """Whether one more answer may."""
+        size = self._answer_bytes + len(answer)
+        return len(self._answers) < MOST_ANSWERS and size <= self._limits.bytes
+
+    def _write_last(self, rest: bytes | memoryview, last: bytes) -> bool:
+        if len(rest) > LAST_BYTES:
+            return False
+        data = b"".join((rest, last))
+        return not data or self._line.send_nowait(data)
 
     def _store(self, frame: bytes) -> bool:
         if self._closed:
@@ -188,9 +229,11 @@ class Mailbox:
         put = self._outbox.put(frame)
         if put is Put.TAKEN:
             self._stored += 1
+            if not self._entered:
+                self._enter()  # by then there may be room
             return True
         if put is Put.DISCONNECT:
-            self._too_slow()
+            self._too_slow(f"{self.waiting} messages wait")
         return False
 
     def _next(self) -> bytes | memoryview | None:
@@ -200,7 +243,11 @@ class Mailbox:
             self._rest = None
             return rest
         if self._turn:
+            self._torn = True
             return self._turn.popleft()
         if self._answers and self._answers[0][0] <= self._stored - len(self._outbox):
-            return self._answers.popleft()[1]
+            answer = self._answers.popleft()[1]
+            self._answer_bytes -= len(answer)
+            return answer
+        self._torn = bool(self._outbox)
         return self._outbox.take_one()

@@ -5,16 +5,17 @@ Next: `speedo_trio.broker.broker`, which makes them.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 import trio
 
+from speedo_trio.broker.core import Drops
 from speedo_trio.broker.message import TopicMessage
 from speedo_trio.broker.stats import SubscriberStats
 from speedo_trio.errors import SubscriberTooSlow
 from speedo_trio.pubsub.outbox import Outbox, Put
 from speedo_trio.pubsub.subscriber import NO_TERMS
+from speedo_trio.pubsub.topics import SHARED, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +43,10 @@ class Subscription:
         self._outbox: Outbox[Publication] = Outbox(limits, _size)
         self._retained: Iterator[Publication] = iter(())
         self._waiters = trio.lowlevel.ParkingLot()
+        self._used = False
         self._active = False
         self._delivered = 0
+        self._drops = Drops()
 
     async def __aenter__(self) -> Self:
         """Subscribe; what is published from now on comes, after what is retained.
@@ -52,21 +55,21 @@ class Subscription:
             TopicError: a filter that is not allowed; nothing is subscribed to then.
             RuntimeError: the block was entered before.
         """
-        if self._active or self._outbox.full:
-            raise RuntimeError("this subscription was used before; subscribe() makes another")
         await trio.lowlevel.checkpoint()
+        if self._used:
+            raise RuntimeError("this subscription was used before; subscribe() makes another")
         broker = self._broker
         broker.check(self._filters)
-        self._active = True
+        self._used = self._active = True
         broker.enter(self)
         for topic_filter in self._filters:
             broker.exchange.subscribe(topic_filter, self, NO_TERMS)
-        self._retained = chain.from_iterable(map(broker.retained_for, self._filters))
+        self._retained = _once(self._filters, [*map(broker.retained_for, self._filters)])
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._end()
-        self._outbox.clear()
+        self._broker.leave(self, lost=self._outbox.clear())
 
     def __aiter__(self) -> Self:
         return self
@@ -102,6 +105,8 @@ class Subscription:
     def deliver(self, publication: Publication, terms: Terms) -> bool:
         """Let it wait for the iteration; what the broker calls."""
         put = self._outbox.put(publication)
+        if self._drops.worth_telling(self.dropped):
+            self._broker.dropping(self._name, self.dropped)
         if put is Put.DISCONNECT:
             self._end()
             return False
@@ -124,8 +129,18 @@ class Subscription:
         if self._active:
             self._active = False
             self._broker.exchange.remove(self, self._filters)
-            self._broker.leave(self, lost=0 if self._outbox.full else len(self._outbox))
         self._waiters.unpark_all()
+
+
+def _once(
+    filters: tuple[bytes, ...], retained: list[Iterator[Publication]]
+) -> Iterator[Publication]:
+    """What is retained for each of the filters, without what came for one before."""
+    for number, found in enumerate(retained):
+        earlier = [each for each in filters[:number] if not each.startswith(SHARED)]
+        for publication in found:
+            if not any(matches(each, publication.topic) for each in earlier):
+                yield publication
 
 
 def _size(publication: Publication) -> int:

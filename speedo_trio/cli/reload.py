@@ -76,7 +76,9 @@ class Reloader:
             needs_restart += changed
             changed = []
         ours, kept = protocol_changes(self._settings, settings)
-        self._settings = evolve(settings, broker=self._settings.broker, **running)
+        if settings.protocol == self._settings.protocol:
+            running["broker"] = self._settings.broker
+        self._settings = evolve(settings, **running)
         return Reconfigured(
             changed=(*event.changed, *ours, *changed),
             needs_restart=(*needs_restart, *event.needs_restart, *kept),

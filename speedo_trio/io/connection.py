@@ -77,6 +77,7 @@ class WireConnection:
         "_high",
         "_limits",
         "_lock",
+        "_owed",
         "_owner",
         "_rest",
         "_room",
@@ -121,7 +122,8 @@ class WireConnection:
         self._writing = False  # a writer task sends, nobody else
         self._flushing = False  # a flush is on its way to the Trio thread
         self._gated = False  # the lane waits for ungated()
-        self._full = False  # no room until less than half of what may wait does
+        self._full = False  # no room until no more than half of what may wait does
+        self._owed = False  # relieved() is to follow, as there was no room
         self._closed = False
         self.broken: bool = False
         """Whether sending found the connection lost."""
@@ -191,13 +193,14 @@ class WireConnection:
                 return False
             self.replies.append(data)
             self._written += len(data)
-            much = unsent > self._limits.unsent_high
-            self._full |= unsent >= self._high
-            flush_soon = not (self._writing or self._flushing or much)
+            full = unsent >= self._high
+            if full:
+                self._full = self._owed = True
+            flush_soon = not (self._writing or self._flushing or full)
             self._flushing |= flush_soon
         if flush_soon:
             self._border.soon(self._flush_soon)
-        elif much and not self.flush():
+        elif full and not self.flush() and unsent > self._limits.unsent_high:
             self._owner.congested()
         return True
 
@@ -227,7 +230,7 @@ class WireConnection:
                 return True
             self._rest = memoryview(data)[sent:]
             self._writing = True
-            self._full |= size - sent >= self._high
+            self._note_fullness()
         self._owner.write_blocked()
         return True
 
@@ -268,6 +271,7 @@ class WireConnection:
             if self._writing:
                 self._backlog.append(data)
                 self._backlog_bytes += len(data)
+                self._note_fullness()
                 return False
             try:
                 sent = self.wire.send_nowait(data)
@@ -280,11 +284,12 @@ class WireConnection:
             if blocked:
                 self._rest = memoryview(data)[sent:]
                 self._writing = True
+                self._note_fullness()
+            else:
+                self._full = False
         if blocked:
             self._border.now(self._owner.write_blocked)
-        elif self._room is not None:
-            self._border.now(self._open_gates)
-        elif self._full:
+        elif self._owed or self._room is not None:
             self._border.soon(self._open_gates)  # not now: a handler may be in the middle of write
         return not blocked
 
@@ -317,6 +322,7 @@ class WireConnection:
                     self._backlog.clear()
                     self._backlog_bytes = 0
                     self._writing = bool(self._rest)
+                    self._note_fullness()
                     if not self._writing:
                         return True
             with trio.move_on_after(inf if patience is None else patience) as scope:
@@ -343,6 +349,11 @@ class WireConnection:
             left = self._drop()
         self._open_gates()
         return left
+
+    def _note_fullness(self) -> None:
+        """See whether there is room after bytes were added to what waits. Under the lock."""
+        if self.unsent >= self._high:
+            self._full = self._owed = True
 
     def _flush_soon(self) -> None:
         self._flushing = False
@@ -371,7 +382,8 @@ class WireConnection:
             if self.unsent > self._high // 2:
                 return
             gated, self._gated = self._gated, False
-            relieved, self._full = self._full and not self._closed, False
+            relieved = self._owed and not self._closed
+            self._full = self._owed = False
         if self._room is not None:
             self._room.set()
             self._room = None

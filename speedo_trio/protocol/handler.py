@@ -197,6 +197,10 @@ class ProtocolHandlerFactory(Protocol):
 
     A factory that has a method ``choose_subprotocol``, as `ProtocolHandler` classes do, is asked
     for the WebSocket subprotocol. So is the class inside a ``functools.partial``.
+
+    A factory that has an async method ``attend`` gets it run as a task of the server, from before
+    the first connection until the last has ended, when it is cancelled: for timers and other work
+    of no single connection. What it raises ends the server.
     """
 
     def __call__(self, connection: Connection, /) -> ProtocolHandler:

@@ -62,6 +62,7 @@ class Exchange(Generic[P, V]):
             self.routes, failed, can_take=can_take, load=load
         )
         """To look at."""
+        self._retentions = 0
         self.retained: Retained[P] = Retained(retained)
         """To look at, to purge, and to fill with what was kept elsewhere."""
 
@@ -152,14 +153,16 @@ class Exchange(Generic[P, V]):
         if not payload:  # [MQTT-3.3.1-7]
             self.retained.delete(topic)
             return None
-        publication.settle()
+        self._retentions += 1
+        publication.settle(self._retentions)
         size = len(payload)
         return self.retained.set(topic, publication, size=size, now=now, expires=expires)
 
     def retained_for(self, topic_filter: bytes, now: float) -> Iterator[P]:
         """What is retained that a filter matches; nothing for `$share/group/filter`.
 
-        Lazily: `Retained.match` tells what may change meanwhile, and the order.
+        Lazily: `Retained.match` tells what may change meanwhile, and the order. What is retained
+        after this call is left out: who has subscribed before gets it as it is published.
 
         Raises:
             TopicError: It is no filter, or is over the bounds.
@@ -167,7 +170,8 @@ class Exchange(Generic[P, V]):
         if parse_shared(topic_filter, self._bounds) is not None:
             return iter(())
         check_filter(topic_filter, self._bounds)
-        return (publication for _, publication in self.retained.match(topic_filter, now))
+        until, found = self._retentions, self.retained.match(topic_filter, now)
+        return (publication for _, publication in found if publication.settled <= until)
 
     def _report(
         self, subscriber: Subscriber[P, V], publication: P, error: Exception

@@ -21,7 +21,7 @@ class Publication:
     takes four times as long to make one.)
     """
 
-    __slots__ = ("_forms", "_settled", "origin", "payload", "properties", "retain", "topic")
+    __slots__ = ("_forms", "origin", "payload", "properties", "retain", "settled", "topic")
 
     def __init__(
         self,
@@ -42,7 +42,8 @@ class Publication:
         self.properties: Final = properties
         """What the protocol has to say beside."""
         self._forms: dict[Hashable, bytes] | None = None
-        self._settled = False
+        self.settled: int = 0
+        """The number that it was settled with; 0 before."""
 
     def encoded(self, form: Hashable, encode: Callable[[Self], bytes]) -> bytes:
         """The publication in a form, encoded once and then shared by all who want that form.
@@ -58,7 +59,7 @@ class Publication:
             if found is not None:
                 return found
         made = encode(self)
-        if forms is None and not self._settled:
+        if forms is None and not self.settled:
             self._forms = {form: made}
         elif forms is not None and len(forms) < FORMS:
             forms[form] = made
@@ -66,10 +67,14 @@ class Publication:
 
     def keep(self, form: Hashable, encoded: bytes) -> None:
         """Keep a form that the publication came in, if it has none yet."""
-        if self._forms is None and not self._settled:
+        if self._forms is None and not self.settled:
             self._forms = {form: encoded}
 
-    def settle(self) -> None:
-        """Let go of the forms and keep none from now on: for a publication that stays for long."""
+    def settle(self, number: int = 1) -> None:
+        """Let go of the forms and keep none from now on: for a publication that stays for long.
+
+        Args:
+            number: from 1 on, tells which came later.
+        """
         self._forms = None
-        self._settled = True
+        self.settled = number

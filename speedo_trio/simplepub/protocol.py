@@ -9,12 +9,13 @@ Next: `speedo_trio.simplepub.client`, the other side.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 from attrs import define
 
 from speedo_trio.broker.broker import Broker, outbox_limits
+from speedo_trio.broker.core import Drops
 from speedo_trio.broker.mailbox import Mailbox
 from speedo_trio.broker.stats import SubscriberStats
 from speedo_trio.errors import FrameTooLong, ProtocolError, RetainedFull, TopicError
@@ -22,6 +23,7 @@ from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.protocol.message import Message
 from speedo_trio.pubsub.publication import Publication
 from speedo_trio.pubsub.subscriber import NO_TERMS
+from speedo_trio.pubsub.topics import has_wildcard
 from speedo_trio.simplepub.frames import (
     FrameReader,
     FrameType,
@@ -49,11 +51,17 @@ RETAINED_TURN = 100
 """Retained messages that are sent to one client before it is others' turn."""
 RETAINED_BYTES = 65_536
 """Their bytes; one more message may be on top."""
+RETAINED_NAMES = 1000
+"""Retained messages that may be looked through for a filter with wildcards as its SUB is read: a
+third of a millisecond. Of more, one filter is looked through before it is others' turn."""
 
 _LIVE = "simplepub"
 """The form of a publication that goes to those who are subscribed."""
 _PUB, _SUB, _UNSUB = int(FrameType.PUB), int(FrameType.SUB), int(FrameType.UNSUB)
 _OWN = b"$SYS"
+
+_Found: TypeAlias = "tuple[bytes, object, Iterator[Publication]]"
+"""A filter, the token of its subscription, and what was retained for it then."""
 
 
 class SimplePub:
@@ -101,7 +109,11 @@ class SimplePubHandler(ProtocolHandler):
         self._reader = FrameReader(settings.payload_bytes)
         self._mailbox = Mailbox(connection, limits, self._core.dirty, self._too_slow)
         self._filters: dict[bytes, object] = {}  # each with a token, new with each subscription
+        self._drops = Drops()
         self._behind = 0  # reads that wait in the queue
+        self._made: list[_Slow] = []  # what they gave, to be executed after the last of them
+        self._gone = False  # the client has sent its last frame
+        self._draining = False
         self._over = False  # the client is to be sent and to be asked nothing more
         self._room: trio.Event | None = None  # set when there is room again
 
@@ -116,49 +128,56 @@ class SimplePubHandler(ProtocolHandler):
             self._behind += 1
             return [_Rest(self, frames)]
         made: list[_Slow] = []
-        if not self.proceed(frames, made):
-            self._behind += 1
-            made.append(_Rest(self, frames))
-        return made or None
+        if self.proceed(frames, made):
+            return made or None
+        self._behind = 1
+        self._made = made
+        return [_Rest(self, frames)]
 
     def eof(self) -> list[_Slow]:
         self._reader.eof()
-        return self._farewell()
+        if not self._behind:  # else it is, when all that was sent before is done
+            self.unsubscribe_all()
+        return [_Farewell(self, b"")]
 
     def draining(self) -> list[_Slow]:
+        self._draining = True
         return [_Farewell(self, encode_disconnect("the server is going away"))]
 
     def writable(self) -> None:
         self._mailbox.pump()
-        if self._room is not None:
-            self._room.set()
-            self._room = None
+        self._wake()
 
     def closed(self, reason: CloseReason) -> None:
-        self._unsubscribe_all()
-        self._mailbox.close()
-        self._core.leave(self, self._mailbox.lost)
+        self._leave(b"")
 
     # What the broker asks
 
     def deliver(self, publication: Publication, terms: Terms) -> bool:
         """Send a message, or let it wait; one that no frame can carry is not taken."""
         try:
-            return self._mailbox.put(publication.encoded(_LIVE, _encode))
+            taken = self._mailbox.put(publication.encoded(_LIVE, _encode))
         except FrameTooLong:  # it came by another protocol
             return False
+        if self._mailbox.congested and self._drops.worth_telling(self._mailbox.dropped):
+            self._core.dropping(self._name, self._mailbox.dropped)
+        return taken
 
     def stats(self) -> SubscriberStats:
         """A snapshot."""
         mailbox = self._mailbox
         return SubscriberStats(
-            name=f"simplepub {self.connection.peer}",
+            name=self._name,
             filters=tuple(each.decode() for each in self._filters),
             delivered=mailbox.delivered,
             dropped=mailbox.dropped,
             waiting=mailbox.waiting,
             waiting_bytes=mailbox.waiting_bytes,
         )
+
+    @property
+    def _name(self) -> str:
+        return f"simplepub {self.connection.peer}"
 
     # What messages do
 
@@ -174,7 +193,7 @@ class SimplePubHandler(ProtocolHandler):
         work = 0
         try:
             for frame in frames:
-                if self._over:
+                if self._gone or self._over:
                     return True
                 kind = frame[0]
                 if kind == _PUB:
@@ -184,7 +203,9 @@ class SimplePubHandler(ProtocolHandler):
                 elif kind == _UNSUB:
                     work += self._unsubscribe(frame)
                 else:
-                    made += self._farewell()
+                    self._gone = True
+                    self.unsubscribe_all()
+                    made.append(_Farewell(self, b""))
                     self.connection.close()
                     return True
                 if work >= TURN:
@@ -196,9 +217,14 @@ class SimplePubHandler(ProtocolHandler):
             self._core.flush()
         return True
 
-    def caught_up(self) -> None:
-        """A read that waited in the queue is done."""
+    def caught_up(self, made: list[_Slow]) -> list[_Slow]:
+        """A read that waited in the queue is done; what is to be executed before the next."""
         self._behind -= 1
+        self._made += made
+        if self._behind:
+            return []
+        made, self._made = self._made, []
+        return made
 
     async def room(self) -> bool:
         """Wait until nothing waits to be sent to the client; whether it is still there."""
@@ -209,25 +235,33 @@ class SimplePubHandler(ProtocolHandler):
         await trio.lowlevel.checkpoint()
         return not self._over
 
-    def send_retained(self, retained: Iterator[Publication]) -> bool:
+    def send_retained(self, retained: Iterator[Publication | None]) -> bool:
         """Send some of what is retained, until it is others' turn; whether that was all."""
-        size = 0
-        for count, publication in enumerate(retained, 1):
-            frame = encode_pub(publication.topic, publication.payload, retain=True)
-            self._mailbox.put(frame)
-            size += len(frame)
-            if count == RETAINED_TURN or size >= RETAINED_BYTES or self._mailbox.congested:
-                self._mailbox.flush()
-                return False
+        done, count, size = True, 0, 0
+        for publication in retained:
+            if publication is not None:
+                size += self._send_retained(publication)
+                count += 1
+            if publication is None or count >= RETAINED_TURN or size >= RETAINED_BYTES:
+                done = False
+                break
         self._mailbox.flush()
-        return True
+        return done
+
+    def _send_retained(self, publication: Publication) -> int:
+        try:
+            frame = encode_pub(publication.topic, publication.payload, retain=True)
+        except FrameTooLong:  # it came by another protocol
+            return 0
+        self._mailbox.put(frame)
+        return len(frame)
 
     # The frames
 
     def _publish(self, frame: bytes) -> int:
         topic, body, retain = decode_pub(frame)
         if topic[:4] == _OWN and topic[4:5] in (b"", b"/"):
-            raise TopicError(f"a message under {topic.decode()!r}; $SYS is the server's own")
+            raise TopicError(f"a message under {topic[:80]!r}; $SYS is the server's own")
         publication = Publication(topic, body, retain=retain, origin=self)
         if not retain:
             publication.keep(_LIVE, frame)  # it goes out as the very bytes that came in
@@ -247,19 +281,35 @@ class SimplePubHandler(ProtocolHandler):
             self._exchange.subscribe(topic_filter, self, NO_TERMS)
             self._filters[topic_filter] = object()
         self._mailbox.answer(frame)
-        for topic_filter in filters:
-            retained = self._retained_for(topic_filter)
-            if self._mailbox.congested or not self.send_retained(retained):
-                made.append(_Retained(self, retained))
+        if self._over:  # it was one answer too many
+            return 0
+        many = len(self._exchange.retained) > RETAINED_NAMES
+        wide = many and any(map(has_wildcard, filters))
+        retained = self._replay(filters, wide=wide)
+        if wide or self._mailbox.congested or not self.send_retained(retained):
+            made.append(_Retained(self, retained))
         return 1 + len(filters)
 
-    def _retained_for(self, topic_filter: bytes) -> Iterator[Publication]:
-        """What is retained, as long as the client has that very subscription."""
-        token = self._filters[topic_filter]
-        for publication in self._core.retained_for(topic_filter):
-            if self._filters.get(topic_filter) is not token:
-                break
-            yield publication
+    def _replay(self, filters: list[bytes], *, wide: bool) -> Iterator[Publication | None]:
+        """What is retained for the filters, each as long as the client has that very subscription.
+
+        Args:
+            wide: to look through what is retained takes long; None comes after each filter.
+        """
+        subscribed = self._filters
+        found = [(each, subscribed[each], self._core.retained_for(each)) for each in filters]
+        return self._replayed(found, wide=wide)
+
+    def _replayed(self, found: list[_Found], *, wide: bool) -> Iterator[Publication | None]:
+        subscribed = self._filters
+        for topic_filter, token, retained in found:
+            while not self._draining and subscribed.get(topic_filter) is token:
+                publication = next(retained, None)
+                if publication is None:
+                    break
+                yield publication
+            if wide:
+                yield None
 
     def _unsubscribe(self, frame: bytes) -> int:
         filters = decode_filters(frame)
@@ -271,30 +321,38 @@ class SimplePubHandler(ProtocolHandler):
 
     # The end
 
-    def _farewell(self) -> list[_Slow]:
-        """The client wants nothing more; what waits for it is still sent."""
-        self._unsubscribe_all()
-        return [_Farewell(self, b"")]
-
-    def _too_slow(self) -> None:
-        """Its mailbox is full, and it is to be ended for that."""
-        reason = f"it reads too slowly: {self._mailbox.waiting} messages wait"
-        self.finish(encode_disconnect(reason))
+    def unsubscribe_all(self) -> None:
+        """Get nothing more; what waits is still sent."""
+        self._exchange.remove(self, self._filters)
+        self._filters.clear()
 
     def finish(self, last: bytes) -> None:
         """Send `last` and nothing more, and close."""
         if self._over:
             return
-        self._over = True
-        self._unsubscribe_all()
-        if self._mailbox.close(last):
+        if self._leave(last):
             self.connection.close()
         else:
             self.connection.abort()
 
-    def _unsubscribe_all(self) -> None:
-        self._exchange.remove(self, self._filters)
-        self._filters.clear()
+    def _too_slow(self, what: str) -> None:
+        """Its mailbox is full, and it is to be ended for that."""
+        self.finish(encode_disconnect(f"it reads too slowly: {what}"))
+
+    def _leave(self, last: bytes) -> bool:
+        """Let go of the broker; whether `last` was sent."""
+        self._over = True
+        self.unsubscribe_all()
+        sent = self._mailbox.close(last)
+        self._core.leave(self, self._mailbox.lost)
+        self._wake()
+        return sent
+
+    def _wake(self) -> None:
+        """Let a message look again whether there is room."""
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
 
 class _Slow(Message):
@@ -317,11 +375,9 @@ class _Rest(_Slow):
         done = False
         while not done:
             done = self.handler.proceed(self.frames, made)
-            for message in made:
-                await message.execute()
-            made.clear()
             await trio.lowlevel.checkpoint()
-        self.handler.caught_up()
+        for message in self.handler.caught_up(made):
+            await message.execute()
 
 
 @define(eq=False)
@@ -329,7 +385,7 @@ class _Retained(_Slow):
     """What is left of what is retained, for a new subscription."""
 
     handler: SimplePubHandler
-    retained: Iterator[Publication]
+    retained: Iterator[Publication | None]
 
     async def execute(self) -> None:
         """Send it as the client reads it, as long as it is subscribed."""
@@ -346,6 +402,7 @@ class _Farewell(_Slow):
 
     async def execute(self) -> None:
         """Send what waits, then `last`."""
+        self.handler.unsubscribe_all()
         if await self.handler.room():
             self.handler.finish(self.last)
 

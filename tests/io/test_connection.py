@@ -288,6 +288,71 @@ async def test_write_after_replies(owner: Owner) -> None:
     assert wire.sent == b"earlier,pushed,own,"
 
 
+async def test_send_nowait_sends_at_once(owner: Owner) -> None:
+    """Nothing waits for the loop to come round; a buffer will do, too."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+
+    assert connection.send_nowait(b"one,")
+    assert connection.send_nowait(bytearray(b"two,"))  # type: ignore[arg-type]  # as write does
+    assert (bytes(wire.sent), connection.sent) == (b"one,two,", 8)
+    assert connection.idle
+
+
+async def test_send_nowait_keeps_the_order(owner: Owner) -> None:
+    """What was written or replied before leaves first, at once as well."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+    connection.replies.append(b"reply,")
+    connection.write(b"written,")
+
+    assert connection.send_nowait(b"sent")
+    assert wire.sent == b"reply,written,sent"
+
+
+async def test_send_nowait_leaves_the_rest_to_the_writer(owner: Owner) -> None:
+    """What the kernel doesn't take waits, and so does what comes after."""
+    wire = FakeWire(room=3)
+    connection = connect(owner, wire)
+
+    assert connection.send_nowait(b"12345")
+    assert connection.send_nowait(b"678")
+    assert (bytes(wire.sent), connection.unsent) == (b"123", 5)
+    assert owner.told == ["write_blocked"]
+
+
+async def test_send_nowait_is_bounded(owner: Owner) -> None:
+    """More than may wait is not taken, as by write."""
+    wire = FakeWire(room=0)
+    connection = connect(owner, wire)
+
+    assert not connection.send_nowait(b"x" * (LIMITS.unsent_bytes + 1))
+    await wait_all_tasks_blocked()
+    assert owner.told == ["overflowed"]
+
+
+async def test_send_nowait_fills_the_room(owner: Owner) -> None:
+    """A rest as large as may wait leaves no room; there is some again once the wire takes it."""
+    wire = FakeWire(room=0)
+    connection = connect(owner, wire)
+    connection.send_nowait(b"x" * LIMITS.unsent_high)
+
+    assert connection.room == 0
+
+
+async def test_send_nowait_on_a_lost_connection(owner: Owner) -> None:
+    """The owner is told, not in the middle of the call; nothing more is taken."""
+    wire = FakeWire(room=1000)
+    wire.lose()
+    connection = connect(owner, wire)
+
+    assert not connection.send_nowait(b"x")
+    assert owner.told == []
+    await wait_all_tasks_blocked()
+    assert owner.told == ["write_lost"]
+    assert not connection.send_nowait(b"x")
+
+
 # Partial sends and the writer task
 
 
@@ -521,6 +586,134 @@ async def test_replies_count_for_the_overflow(owner: Owner) -> None:
 
     assert connection.write(b"1")
     assert not connection.write(b"2")
+
+
+# Room
+
+
+async def test_room_shrinks_with_what_is_written(owner: Owner) -> None:
+    """It is what may be written until unsent_high bytes wait; what is sent gives it back."""
+    wire = FakeWire(room=30)
+    connection = connect(owner, wire)
+    assert connection.room == 100
+    connection.write(b"x" * 30)
+    assert connection.room == 70
+    await wait_all_tasks_blocked()
+    assert connection.room == 100
+    connection.write(b"x" * 99)
+    assert connection.room == 1
+    await wait_all_tasks_blocked()
+    assert connection.room == 1
+    assert "relieved" not in owner.told
+
+
+@pytest.mark.parametrize("limits", [LIMITS, Limits(unsent_high=5000, unsent_bytes=100)])
+async def test_relief_is_told_once(owner: Owner, limits: Limits) -> None:
+    """Without room there is none until half of what may wait is gone; that is told once."""
+    wire = FakeWire()
+    connection = connect(owner, wire, limits)
+    for _ in range(10):
+        assert connection.write(b"x" * 10)
+    assert connection.room == 0
+    await wait_all_tasks_blocked()
+    for _ in range(4):
+        wire.let(10)
+        await wait_all_tasks_blocked()
+        assert connection.room == 0
+    assert "relieved" not in owner.told
+
+    wire.let(10)
+    await wait_all_tasks_blocked()
+    assert (connection.unsent, connection.room) == (50, 50)
+    assert owner.told.count("relieved") == 1
+    wire.let(1000)
+    await wait_all_tasks_blocked()
+    assert owner.told.count("relieved") == 1
+
+
+@pytest.mark.parametrize("limits", [LIMITS, Limits(unsent_high=5000, unsent_bytes=100)])
+async def test_room_that_the_wire_gives_at_once(owner: Owner, limits: Limits) -> None:
+    """A write that fills the room is sent there and then; there is room again, told later."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire, limits)
+    for _ in range(3):
+        connection.write(b"x" * 100)
+        assert (connection.room, len(wire.sent) % 100) == (100, 0)
+    assert owner.told == []  # not inside write
+    await wait_all_tasks_blocked()
+    assert owner.told == ["relieved"]
+    assert wire.sent == b"x" * 300
+
+
+async def test_relief_is_not_told_inside_write(owner: Owner) -> None:
+    """Not even where somebody waits in send(), and what waited left with that write."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    connection.replies.append(b"x" * 10)
+    connection._written = 150  # a thread that has written, and is just about to flush
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.send, b"sent")
+        await wait_all_tasks_blocked()
+        wire.let(1000)
+        assert connection.write(b"written")
+        assert "relieved" not in owner.told
+        await wait_all_tasks_blocked()
+    assert owner.told == ["relieved"]
+
+
+async def test_replies_that_leave_no_room(owner: Owner) -> None:
+    """Whatever made the room 0: that there is some again is told."""
+    wire = FakeWire()
+    connection = connect(owner, wire)
+    reply(connection, b"x" * 100)
+    assert connection.room == 0
+    wire.let(100)
+    await wait_all_tasks_blocked()
+    assert (connection.room, owner.told) == (100, ["write_blocked", "relieved"])
+
+    reply(connection, b"x" * 10)
+    reply(connection, b"x" * 90)
+    assert connection.room == 0
+    wire.let(100)
+    await wait_all_tasks_blocked()
+    assert (connection.room, owner.told[2:]) == (100, ["write_blocked", "relieved"])
+
+
+async def test_replies_of_a_turn_that_the_writer_takes(owner: Owner) -> None:
+    """They count as soon as they are on their way, and so does the relief."""
+    wire = FakeWire(room=1)
+    connection = connect(owner, wire)
+    reply(connection, b"x" * 11)
+    connection.replies.append(b"y" * 200)  # of a turn that goes on
+    assert connection.room == 90
+    wire.let(10)
+    await wait_all_tasks_blocked()
+    assert connection.room == 0
+    wire.let(150)
+    await wait_all_tasks_blocked()
+    assert (connection.room, owner.told) == (50, ["write_blocked", "relieved"])
+
+
+async def test_relief_after_writes_from_a_thread(owner: Owner) -> None:
+    """It is told on the Trio thread."""
+    wire = FakeWire(room=10_000)
+    connection = connect(owner, wire)
+    await trio.to_thread.run_sync(connection.write, b"x" * 100)
+    await eventually(lambda: owner.told)
+
+    assert owner.told == ["relieved"]
+
+
+async def test_no_relief_once_it_is_closed(owner: Owner) -> None:
+    """Neither by the closing nor by what was under way."""
+    wire = FakeWire(room=150)
+    connection = connect(owner, wire)
+    connection.write(b"x" * 100)  # all sent, and the relief is on its way
+    connection.write(b"x" * 100)
+    connection.shut()
+    await wait_all_tasks_blocked()
+
+    assert "relieved" not in owner.told
 
 
 # Sending, and waiting for it
