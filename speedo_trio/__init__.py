@@ -40,6 +40,7 @@ from speedo_trio.events import DrainStarted as DrainStarted
 from speedo_trio.events import Event as Event
 from speedo_trio.events import GraceOver as GraceOver
 from speedo_trio.events import Listening as Listening
+from speedo_trio.events import MessageDropped as MessageDropped
 from speedo_trio.events import MessageFailed as MessageFailed
 from speedo_trio.events import Observer as Observer
 from speedo_trio.events import Pause as Pause
@@ -122,6 +123,7 @@ __all__ = [
     "LogProtocol",
     "MalformedFrame",
     "Message",
+    "MessageDropped",
     "MessageFailed",
     "Messages",
     "Meter",

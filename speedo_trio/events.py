@@ -290,6 +290,19 @@ class Reconfigured:
     """What was to change but can't while the server runs, such as ``workers.count``."""
 
 
+@frozen(kw_only=True)
+class MessageDropped:
+    """A broker dropped a message for a subscriber that reads too slowly.
+
+    Comes for a subscriber's first such message, its tenth, hundredth and so on.
+    """
+
+    subscriber: str
+    """Its protocol and its peer's address, or what the program called it."""
+    dropped: int
+    """Messages that were dropped for it so far."""
+
+
 Event: TypeAlias = (
     Listening
     | AcceptFailed
@@ -302,6 +315,7 @@ Event: TypeAlias = (
     | GraceOver
     | Drained
     | Reconfigured
+    | MessageDropped
 )
 """What an observer gets."""
 

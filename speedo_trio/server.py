@@ -41,7 +41,7 @@ from speedo_trio.stats import ConnectionStats, ServerStats
 from speedo_trio.worker.crew import Crew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from speedo_trio.events import Address, Observer, TLSInfo
     from speedo_trio.meter import Meter
@@ -100,6 +100,7 @@ class Server:
         self._kill = trio.CancelScope()  # wants them sooner
         self._after_drain: Callable[[], DrainReport] | None = None
         self._report: DrainReport | None = None
+        self._attended: list[ProtocolHandlerFactory] = []
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -189,6 +190,7 @@ class Server:
         if factory is not None and factory is not house.factory:
             changed.append("factory")
             house.factory = factory
+            self._attend(factory)
         for door, context in contexts:
             door.context = context
         if config is not None:
@@ -300,6 +302,7 @@ class Server:
         house.crew.start()
         house.nursery.start_soon(house.border.guard)
         house.nursery.start_soon(house.watch.keep)
+        self._attend(house.factory)
         try:
             for listener in listeners:
                 house.nursery.start_soon(listener.run, self._entrance)
@@ -311,6 +314,13 @@ class Server:
             self._entrance.close()
             house.crew.stop()
         house.nursery.cancel_scope.cancel()
+
+    def _attend(self, factory: ProtocolHandlerFactory) -> None:
+        """Run the task that a factory has, if it has one and it doesn't run yet."""
+        attend: Callable[[], Awaitable[object]] | None = getattr(factory, "attend", None)
+        if attend is not None and not any(factory is each for each in self._attended):
+            self._attended.append(factory)
+            self._house.nursery.start_soon(attend)
 
     async def _drain(self) -> None:
         """Finish what was begun, within the grace; cut and abandon what is left."""

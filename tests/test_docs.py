@@ -19,9 +19,10 @@ import pytest
 import trio
 
 import speedo_trio
-from speedo_trio import Config, ConfigError, Server, admin, serve, testing
+from speedo_trio import ConfigError, Server, admin, serve, simplepub, testing
 from speedo_trio.cli import app
 from speedo_trio.cli.protocols import PLUGINS, load
+from speedo_trio.cli.settings import SECTIONS
 
 TREE = Path(__file__).parents[1]
 DOCS = TREE / "docs"
@@ -148,10 +149,12 @@ def test_the_first_program_is_the_first_example(page: Path) -> None:
 
 
 def run_command(words: list[str]) -> int:
-    """The exit status of `trio-speedo` with these words; `serve` and `bench` only check them."""
+    """The exit status of `trio-speedo` with these words, which are only checked."""
     end = words.index(">") if ">" in words else len(words)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("speedo_trio.cli.bench.run.run_bench", lambda plan: 0)
+        patch.setattr("speedo_trio.cli.pubsub.publish.run_pub", lambda *given: 0)
+        patch.setattr("speedo_trio.cli.pubsub.subscribe.run_sub", lambda *given: 0)
         return app.run(["check" if word == "serve" else word for word in words[:end]])
 
 
@@ -172,7 +175,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command in a page's shell blocks."""
     for _, text in blocks(page, "sh"):
         for line in text.splitlines():
-            for command in line.split("&&"):
+            for command in re.split(r"&&|\|", line):
                 words = shlex.split(command, comments=True)
                 if words:
                     yield words
@@ -193,6 +196,11 @@ def test_commands_are_accepted(
             while "=" in words[0]:
                 environment.setenv(*words.pop(0).split("=", 1))
             match words:
+                case ["trio-speedo", "pub" | "sub" as word, *_]:
+                    module = {"pub": "publish", "sub": "subscribe"}[word]
+                    path = f"speedo_trio.cli.pubsub.{module}.run_{word}"  # there is no server
+                    environment.setattr(path, lambda *_: 0)
+                    assert run_command(words[1:]) == 0
                 case ["trio-speedo" | ".venv/bin/trio-speedo", *rest]:
                     assert run_command(rest) == 0
                 case ["python", "-m", module, *_]:
@@ -200,7 +208,7 @@ def test_commands_are_accepted(
                 case ["python3", "-m", module, *_]:
                     assert find_spec(module)
                 case _:
-                    assert words[0] in {".venv/bin/pip", ".venv/bin/pytest", "ulimit"}
+                    assert words[0] in {".venv/bin/pip", ".venv/bin/pytest", "tail", "ulimit"}
 
 
 def test_the_tests_are_run_as_the_readme_says() -> None:
@@ -246,7 +254,7 @@ def test_the_reference_has_every_public_name_once() -> None:
     documented = _DOCUMENTED.findall(TEXTS[DOCS / "reference.md"])
     public = [
         f"{module.__name__}.{name}"
-        for module in (speedo_trio, admin, testing)
+        for module in (speedo_trio, admin, simplepub, testing)
         for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     ]
@@ -264,13 +272,7 @@ def test_the_changelog_has_this_version() -> None:
 # Settings
 
 
-def sections() -> Iterator[tuple[str, type]]:
-    """The sections of a configuration, by name."""
-    for section in attrs.fields(Config):
-        yield section.name, type(getattr(Config(), section.name))
-
-
-SETTINGS = [(name, field) for name, kind in sections() for field in attrs.fields(kind)]
+SETTINGS = [(name, field) for name, kind in SECTIONS.items() for field in attrs.fields(kind)]
 
 
 def described(kind: type, name: str) -> str:
@@ -306,12 +308,11 @@ def test_every_setting_has_its_paragraphs() -> None:
     told = re.findall(r"^### (\w+)\.(\w+)$", text, re.MULTILINE)
     assert told == [(section, field.name) for section, field in SETTINGS]
 
-    kinds = dict(sections())
     for section, field in SETTINGS:
         below = text.partition(f"\n### {section}.{field.name}\n")[2].partition("\n#")[0]
         first, description, reason = (
             " ".join(part.split()) for part in below.strip().split("\n\n")
         )
-        assert first_line(kinds[section], field).fullmatch(first)
-        assert description == described(kinds[section], field.name)
+        assert first_line(SECTIONS[section], field).fullmatch(first)
+        assert description == described(SECTIONS[section], field.name)
         assert reason.startswith("*Why:* ")

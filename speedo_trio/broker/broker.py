@@ -15,13 +15,16 @@ from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.broker.message import TopicMessage
 from speedo_trio.broker.subscription import Subscription
 from speedo_trio.errors import ConfigError
+from speedo_trio.logs.event_log import EventLog
 from speedo_trio.pubsub.outbox import OutboxLimits, Overflow
 from speedo_trio.pubsub.publication import Publication
+from speedo_trio.server import DEFAULT_OBSERVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from speedo_trio.broker.stats import BrokerStats, SubscriberStats
+    from speedo_trio.events import Observer
 
 OverflowPolicy: TypeAlias = Literal["drop-newest", "drop-oldest", "disconnect"]
 """What happens to a message for a subscriber that reads too slowly: it is dropped, the one that has
@@ -40,10 +43,21 @@ class Broker:
                 print(message.topic, message.payload)
     """
 
-    def __init__(self, limits: BrokerLimits | None = None) -> None:
-        """Begin with nobody and nothing; needs no running Trio."""
+    def __init__(
+        self,
+        limits: BrokerLimits | None = None,
+        *,
+        observer: Observer | None = DEFAULT_OBSERVER,
+    ) -> None:
+        """Begin with nobody and nothing; needs no running Trio.
+
+        Args:
+            limits: how much it keeps.
+            observer: gets `MessageDropped`; an `EventLog` unless given, None for nobody.
+        """
         limits = BrokerLimits() if limits is None else limits
-        self._core = BrokerCore(limits)
+        observer = EventLog() if observer is DEFAULT_OBSERVER else observer
+        self._core = BrokerCore(limits, observer)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """Send a message to all whose filters match the topic. Doesn't wait.

@@ -6,24 +6,25 @@ Next: `speedo_trio.broker.subscription`.
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Protocol
-
-import trio
 
 from speedo_trio.broker.stats import BrokerStats, SubscriberStats
 from speedo_trio.errors import RetainedFull
+from speedo_trio.events import MessageDropped
 from speedo_trio.pubsub.exchange import Exchange
 from speedo_trio.pubsub.publication import Publication
-from speedo_trio.pubsub.retained import Retention
+from speedo_trio.pubsub.retained import RetainedLimits, Retention
 from speedo_trio.pubsub.shared import SharedGroup
 from speedo_trio.pubsub.subscriber import Subscriber, Terms, merge
-from speedo_trio.pubsub.topics import check_filter, parse_shared
+from speedo_trio.pubsub.topics import TopicBounds, check_filter, parse_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from speedo_trio.broker.limits import BrokerLimits
     from speedo_trio.broker.mailbox import Mailbox
+    from speedo_trio.events import Observer
 
 _logger = logging.getLogger("speedo_trio.broker")
 
@@ -35,16 +36,41 @@ class Member(Subscriber[Publication, Terms], Protocol):
         """A snapshot."""
 
 
+class Drops:
+    """When to tell that a subscriber's messages are dropped: of the first, the tenth and so on."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self) -> None:
+        self._next = 1
+
+    def worth_telling(self, dropped: int) -> bool:
+        """Whether so many dropped messages are to be told of; then these have been."""
+        if dropped < self._next:
+            return False
+        while self._next <= dropped:
+            self._next *= 10
+        return True
+
+
 class BrokerCore:
     """Who is subscribed, what is retained, and the counts."""
 
-    def __init__(self, limits: BrokerLimits) -> None:
-        self._bounds = limits.topics
+    def __init__(
+        self,
+        limits: BrokerLimits,
+        observer: Observer | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args: the limits, who is told of events, what tells the seconds for what expires."""
+        self._observer = observer
+        self._bounds = TopicBounds(bytes=limits.topic_bytes, levels=limits.topic_levels)
+        self._clock = clock
         self.exchange: Exchange[Publication, Terms] = Exchange(
             _failed,
-            bounds=limits.topics,
+            bounds=self._bounds,
             route_bytes=limits.route_bytes,
-            retained=limits.retained,
+            retained=RetainedLimits(messages=limits.retained_messages, bytes=limits.retained_bytes),
             merge=merge,
         )
         self.dirty: list[Mailbox] = []
@@ -99,6 +125,15 @@ class BrokerCore:
             self._retain(publication)
         return taken
 
+    def dropping(self, subscriber: str, dropped: int) -> None:
+        """Tell the observer, if there is one, of messages that were dropped."""
+        event = MessageDropped(subscriber=subscriber, dropped=dropped)
+        if self._observer is not None:
+            try:
+                self._observer(event)
+            except Exception:
+                _logger.exception("the observer raised on %r", event)
+
     def flush(self) -> None:
         """The turn has ended: send what was put into mailboxes."""
         dirty = self.dirty
@@ -115,7 +150,7 @@ class BrokerCore:
         Raises:
             TopicError: it is no filter, or is over the bounds.
         """
-        return self.exchange.retained_for(topic_filter, trio.current_time())
+        return self.exchange.retained_for(topic_filter, self._clock())
 
     def audience(self, topic: bytes) -> list[Member]:
         """Who gets what is published under a topic, each once.
@@ -147,7 +182,7 @@ class BrokerCore:
         )
 
     def _retain(self, publication: Publication) -> None:
-        retention = self.exchange.retain(publication, now=trio.current_time())
+        retention = self.exchange.retain(publication, now=self._clock())
         if retention in (Retention.TOO_MANY, Retention.TOO_LARGE):
             retained = self.exchange.retained
             raise RetainedFull(

@@ -8,8 +8,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from speedo_trio.pubsub.bounds import bound
-from speedo_trio.pubsub.retained import RetainedLimits
-from speedo_trio.pubsub.topics import MOST_BYTES, MOST_LEVELS, TopicBounds
+from speedo_trio.pubsub.topics import MOST_BYTES, MOST_LEVELS
 
 
 @frozen(kw_only=True)
@@ -26,13 +25,3 @@ class BrokerLimits:
     """Bytes of all retained messages with their topics. Beside that each takes some 500 bytes."""
     route_bytes: int = field(default=67_108_864, validator=bound())
     """Bytes, about, of routes that are remembered: who gets what is published under a topic."""
-
-    @property
-    def topics(self) -> TopicBounds:
-        """How long topics may be."""
-        return TopicBounds(bytes=self.topic_bytes, levels=self.topic_levels)
-
-    @property
-    def retained(self) -> RetainedLimits:
-        """How much may be retained."""
-        return RetainedLimits(messages=self.retained_messages, bytes=self.retained_bytes)

@@ -36,6 +36,9 @@ class Line(Protocol):
     def write(self, data: bytes) -> bool:
         """Take bytes to be sent."""
 
+    def send_nowait(self, data: bytes) -> bool:
+        """The same, and send them at once."""
+
 
 class Mailbox:
     """Frames on their way to one subscriber, in order, none torn apart by another."""
@@ -138,7 +141,7 @@ class Mailbox:
         if self._closed:
             return
         if not self.congested and len(frame) <= self._line.room:
-            self._line.write(frame)
+            self._line.send_nowait(frame)
         elif self._answers and not self._may_wait(frame):
             self._too_slow(f"{len(self._answers)} answers wait")
         else:
@@ -159,7 +162,7 @@ class Mailbox:
         self._fresh = []
         size = len(fresh[0]) if len(fresh) == 1 else sum(map(len, fresh))
         if size <= self._line.room:
-            self._line.write(fresh[0] if len(fresh) == 1 else b"".join(fresh))
+            self._line.send_nowait(fresh[0] if len(fresh) == 1 else b"".join(fresh))
         else:
             self._turn.extend(fresh)
             self.pump()
@@ -182,7 +185,7 @@ class Mailbox:
             batch.append(frame)
             room -= len(frame)
         if batch:
-            self._line.write(b"".join(batch))
+            self._line.write(b"".join(batch))  # when that fills the room, relief follows
         self.congested = bool(self._rest or self._turn or self._answers or self._outbox)
 
     def close(self, last: bytes = b"") -> bool:
@@ -218,7 +221,7 @@ class Mailbox:
         if len(rest) > LAST_BYTES:
             return False
         data = b"".join((rest, last))
-        return not data or self._line.write(data)
+        return not data or self._line.send_nowait(data)
 
     def _store(self, frame: bytes) -> bool:
         if self._closed:

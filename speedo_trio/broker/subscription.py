@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import trio
 
+from speedo_trio.broker.core import Drops
 from speedo_trio.broker.message import TopicMessage
 from speedo_trio.broker.stats import SubscriberStats
 from speedo_trio.errors import SubscriberTooSlow
@@ -45,6 +46,7 @@ class Subscription:
         self._used = False
         self._active = False
         self._delivered = 0
+        self._drops = Drops()
 
     async def __aenter__(self) -> Self:
         """Subscribe; what is published from now on comes, after what is retained.
@@ -103,6 +105,8 @@ class Subscription:
     def deliver(self, publication: Publication, terms: Terms) -> bool:
         """Let it wait for the iteration; what the broker calls."""
         put = self._outbox.put(publication)
+        if self._drops.worth_telling(self.dropped):
+            self._broker.dropping(self._name, self.dropped)
         if put is Put.DISCONNECT:
             self._end()
             return False

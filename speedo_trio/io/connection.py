@@ -204,6 +204,36 @@ class WireConnection:
             self._owner.congested()
         return True
 
+    def send_nowait(self, data: bytes) -> bool:
+        taken = self._send_first(data) if type(data) is bytes else None
+        if taken is None:  # in its order
+            taken = self.write(data)
+            self.flush()
+        return taken
+
+    def _send_first(self, data: bytes) -> bool | None:
+        """Send what the kernel takes, if nothing waits before it; None: something does."""
+        with self._lock:
+            if self._closed:
+                return False
+            size = len(data)
+            if self.replies or self._writing or size > self._limits.unsent_bytes:
+                return None
+            try:
+                sent = self.wire.send_nowait(data)
+            except ConnectionLost as lost:
+                self._closed = self.broken = True
+                self._border.soon(partial(self._owner.write_lost, lost))
+                return False
+            self.sent += sent
+            if sent == size:
+                return True
+            self._rest = memoryview(data)[sent:]
+            self._writing = True
+            self._note_fullness()
+        self._owner.write_blocked()
+        return True
+
     async def send(self, data: bytes) -> None:
         while self.unsent > self._limits.unsent_high and not self._closed:
             if self._room is None:

@@ -10,6 +10,7 @@ event                                       level
 `AcceptFailed`, `ConnectionRefused`         WARNING  withheld when there are many
 `ConnectionOpened`, `ConnectionEnded`       DEBUG
 `Listening`, unless it is nowhere           INFO
+`MessageDropped`                            WARNING  withheld when there are many
 `DrainStarted`, `GraceOver`, `Drained`      INFO
 `Reconfigured`                              INFO
 ==========================================  =======  ==========================================
@@ -43,6 +44,7 @@ from speedo_trio.events import (
     DrainStarted,
     GraceOver,
     Listening,
+    MessageDropped,
     MessageFailed,
     Reconfigured,
     counted,
@@ -53,6 +55,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from speedo_trio.events import Event
+
+_KINDS: dict[type[Event], str] = {
+    AcceptFailed: "accept failed",
+    MessageDropped: "a subscriber reads too slowly",
+}
+"""What an event is called when others like it were withheld."""
 
 _Line: TypeAlias = tuple[object, ...]
 """A format of `logging`, and what goes into it."""
@@ -119,8 +127,8 @@ class EventLog:
                 self._write_some(logging.WARNING, event, "a message raised", error=shown)
             case ConnectionRefused(why=why):
                 self._write_some(logging.WARNING, event, f"refused, {why.value}")
-            case AcceptFailed():
-                self._write_some(logging.WARNING, event, "accept failed")
+            case AcceptFailed() | MessageDropped():
+                self._write_some(logging.WARNING, event, _KINDS[type(event)])
             case Listening(addresses=()):
                 pass
             case Drained():
@@ -164,6 +172,8 @@ def _line(event: Event) -> _Line:
             return f"connection %d from %s%s: {text}", event.connection, event.peer, what, *values
         case Listening() | AcceptFailed() | ConnectionRefused():
             return _of_a_listener(event)
+        case MessageDropped(subscriber=subscriber, dropped=dropped):
+            return "%s reads too slowly: %s dropped so far", subscriber, _messages(dropped)
         case _:
             return _of_the_server(event)
 

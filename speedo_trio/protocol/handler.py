@@ -85,6 +85,13 @@ class Connection(Protocol):
             aborted.
         """
 
+    def send_nowait(self, data: bytes) -> bool:
+        """`write`, and hand over to the kernel at once what it takes. On the Trio thread.
+
+        For what goes to other connections than the one whose bytes are being handled: what `write`
+        takes leaves a little later, together with what else was written until then.
+        """
+
     async def send(self, data: bytes) -> None:
         """Wait until few enough bytes are unsent, then `write`.
 
@@ -190,6 +197,10 @@ class ProtocolHandlerFactory(Protocol):
 
     A factory that has a method ``choose_subprotocol``, as `ProtocolHandler` classes do, is asked
     for the WebSocket subprotocol. So is the class inside a ``functools.partial``.
+
+    A factory that has an async method ``attend`` gets it run as a task of the server, from before
+    the first connection until the last has ended, when it is cancelled: for timers and other work
+    of no single connection. What it raises ends the server.
     """
 
     def __call__(self, connection: Connection, /) -> ProtocolHandler:

@@ -15,6 +15,7 @@ import trio
 from attrs import define
 
 from speedo_trio.broker.broker import Broker, outbox_limits
+from speedo_trio.broker.core import Drops
 from speedo_trio.broker.mailbox import Mailbox
 from speedo_trio.broker.stats import SubscriberStats
 from speedo_trio.errors import FrameTooLong, ProtocolError, RetainedFull, TopicError
@@ -56,6 +57,7 @@ third of a millisecond. Of more, one filter is looked through before it is other
 
 _LIVE = "simplepub"
 """The form of a publication that goes to those who are subscribed."""
+_PUB, _SUB, _UNSUB = int(FrameType.PUB), int(FrameType.SUB), int(FrameType.UNSUB)
 _OWN = b"$SYS"
 
 _Found: TypeAlias = "tuple[bytes, object, Iterator[Publication]]"
@@ -102,10 +104,12 @@ class SimplePubHandler(ProtocolHandler):
     ) -> None:
         super().__init__(connection)
         self._core = broker.core
+        self._exchange = broker.core.exchange
         self._settings = settings
         self._reader = FrameReader(settings.payload_bytes)
         self._mailbox = Mailbox(connection, limits, self._core.dirty, self._too_slow)
         self._filters: dict[bytes, object] = {}  # each with a token, new with each subscription
+        self._drops = Drops()
         self._behind = 0  # reads that wait in the queue
         self._made: list[_Slow] = []  # what they gave, to be executed after the last of them
         self._gone = False  # the client has sent its last frame
@@ -152,21 +156,28 @@ class SimplePubHandler(ProtocolHandler):
     def deliver(self, publication: Publication, terms: Terms) -> bool:
         """Send a message, or let it wait; one that no frame can carry is not taken."""
         try:
-            return self._mailbox.put(publication.encoded(_LIVE, _encode))
+            taken = self._mailbox.put(publication.encoded(_LIVE, _encode))
         except FrameTooLong:  # it came by another protocol
             return False
+        if self._mailbox.congested and self._drops.worth_telling(self._mailbox.dropped):
+            self._core.dropping(self._name, self._mailbox.dropped)
+        return taken
 
     def stats(self) -> SubscriberStats:
         """A snapshot."""
         mailbox = self._mailbox
         return SubscriberStats(
-            name=f"simplepub {self.connection.peer}",
+            name=self._name,
             filters=tuple(each.decode() for each in self._filters),
             delivered=mailbox.delivered,
             dropped=mailbox.dropped,
             waiting=mailbox.waiting,
             waiting_bytes=mailbox.waiting_bytes,
         )
+
+    @property
+    def _name(self) -> str:
+        return f"simplepub {self.connection.peer}"
 
     # What messages do
 
@@ -184,19 +195,19 @@ class SimplePubHandler(ProtocolHandler):
             for frame in frames:
                 if self._gone or self._over:
                     return True
-                match frame[0]:
-                    case FrameType.PUB:
-                        work += 1 + self._publish(frame)
-                    case FrameType.SUB:
-                        work += self._subscribe(frame, made)
-                    case FrameType.UNSUB:
-                        work += self._unsubscribe(frame)
-                    case _:
-                        self._gone = True
-                        self.unsubscribe_all()
-                        made.append(_Farewell(self, b""))
-                        self.connection.close()
-                        return True
+                kind = frame[0]
+                if kind == _PUB:
+                    work += 1 + self._publish(frame)
+                elif kind == _SUB:
+                    work += self._subscribe(frame, made)
+                elif kind == _UNSUB:
+                    work += self._unsubscribe(frame)
+                else:
+                    self._gone = True
+                    self.unsubscribe_all()
+                    made.append(_Farewell(self, b""))
+                    self.connection.close()
+                    return True
                 if work >= TURN:
                     return False
         except ProtocolError as error:
@@ -249,11 +260,13 @@ class SimplePubHandler(ProtocolHandler):
 
     def _publish(self, frame: bytes) -> int:
         topic, body, retain = decode_pub(frame)
-        if topic.startswith(_OWN) and topic[4:5] in (b"", b"/"):
+        if topic[:4] == _OWN and topic[4:5] in (b"", b"/"):
             raise TopicError(f"a message under {topic[:80]!r}; $SYS is the server's own")
         publication = Publication(topic, body, retain=retain, origin=self)
         if not retain:
             publication.keep(_LIVE, frame)  # it goes out as the very bytes that came in
+            self._core.published += 1
+            return self._exchange.publish(publication)
         try:
             return self._core.route(publication)
         except RetainedFull as error:
@@ -265,12 +278,12 @@ class SimplePubHandler(ProtocolHandler):
         for topic_filter in filters:
             if len(self._filters) >= most and topic_filter not in self._filters:
                 raise ProtocolError(f"a subscription more than {most}; allowed are {most}")
-            self._core.exchange.subscribe(topic_filter, self, NO_TERMS)
+            self._exchange.subscribe(topic_filter, self, NO_TERMS)
             self._filters[topic_filter] = object()
         self._mailbox.answer(frame)
         if self._over:  # it was one answer too many
             return 0
-        many = len(self._core.exchange.retained) > RETAINED_NAMES
+        many = len(self._exchange.retained) > RETAINED_NAMES
         wide = many and any(map(has_wildcard, filters))
         retained = self._replay(filters, wide=wide)
         if wide or self._mailbox.congested or not self.send_retained(retained):
@@ -301,7 +314,7 @@ class SimplePubHandler(ProtocolHandler):
     def _unsubscribe(self, frame: bytes) -> int:
         filters = decode_filters(frame)
         for topic_filter in filters:
-            self._core.exchange.unsubscribe(topic_filter, self)
+            self._exchange.unsubscribe(topic_filter, self)
             self._filters.pop(topic_filter, None)
         self._mailbox.answer(frame)
         return 1 + len(filters)
@@ -310,7 +323,7 @@ class SimplePubHandler(ProtocolHandler):
 
     def unsubscribe_all(self) -> None:
         """Get nothing more; what waits is still sent."""
-        self._core.exchange.remove(self, self._filters)
+        self._exchange.remove(self, self._filters)
         self._filters.clear()
 
     def finish(self, last: bytes) -> None:

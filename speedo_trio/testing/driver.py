@@ -48,6 +48,9 @@ class FakeConnection:
             self.sent += data
         return not self.aborted
 
+    def send_nowait(self, data: bytes) -> bool:
+        return self.write(data)
+
     async def send(self, data: bytes) -> None:
         if not self.write(data):
             raise ConnectionClosed("the connection was aborted")

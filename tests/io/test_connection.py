@@ -288,6 +288,71 @@ async def test_write_after_replies(owner: Owner) -> None:
     assert wire.sent == b"earlier,pushed,own,"
 
 
+async def test_send_nowait_sends_at_once(owner: Owner) -> None:
+    """Nothing waits for the loop to come round; a buffer will do, too."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+
+    assert connection.send_nowait(b"one,")
+    assert connection.send_nowait(bytearray(b"two,"))  # type: ignore[arg-type]  # as write does
+    assert (bytes(wire.sent), connection.sent) == (b"one,two,", 8)
+    assert connection.idle
+
+
+async def test_send_nowait_keeps_the_order(owner: Owner) -> None:
+    """What was written or replied before leaves first, at once as well."""
+    wire = FakeWire(room=1000)
+    connection = connect(owner, wire)
+    connection.replies.append(b"reply,")
+    connection.write(b"written,")
+
+    assert connection.send_nowait(b"sent")
+    assert wire.sent == b"reply,written,sent"
+
+
+async def test_send_nowait_leaves_the_rest_to_the_writer(owner: Owner) -> None:
+    """What the kernel doesn't take waits, and so does what comes after."""
+    wire = FakeWire(room=3)
+    connection = connect(owner, wire)
+
+    assert connection.send_nowait(b"12345")
+    assert connection.send_nowait(b"678")
+    assert (bytes(wire.sent), connection.unsent) == (b"123", 5)
+    assert owner.told == ["write_blocked"]
+
+
+async def test_send_nowait_is_bounded(owner: Owner) -> None:
+    """More than may wait is not taken, as by write."""
+    wire = FakeWire(room=0)
+    connection = connect(owner, wire)
+
+    assert not connection.send_nowait(b"x" * (LIMITS.unsent_bytes + 1))
+    await wait_all_tasks_blocked()
+    assert owner.told == ["overflowed"]
+
+
+async def test_send_nowait_fills_the_room(owner: Owner) -> None:
+    """A rest as large as may wait leaves no room; there is some again once the wire takes it."""
+    wire = FakeWire(room=0)
+    connection = connect(owner, wire)
+    connection.send_nowait(b"x" * LIMITS.unsent_high)
+
+    assert connection.room == 0
+
+
+async def test_send_nowait_on_a_lost_connection(owner: Owner) -> None:
+    """The owner is told, not in the middle of the call; nothing more is taken."""
+    wire = FakeWire(room=1000)
+    wire.lose()
+    connection = connect(owner, wire)
+
+    assert not connection.send_nowait(b"x")
+    assert owner.told == []
+    await wait_all_tasks_blocked()
+    assert owner.told == ["write_lost"]
+    assert not connection.send_nowait(b"x")
+
+
 # Partial sends and the writer task
 
 

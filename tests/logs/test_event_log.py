@@ -23,6 +23,7 @@ from speedo_trio.events import (
     Event,
     GraceOver,
     Listening,
+    MessageDropped,
     MessageFailed,
     ProxyInfo,
     Reconfigured,
@@ -69,6 +70,11 @@ class Logged(NamedTuple):
 
 
 LOGGED = (
+    Logged(
+        MessageDropped(subscriber="simplepub tcp://192.0.2.7:40000", dropped=10),
+        logging.WARNING,
+        "simplepub tcp://192.0.2.7:40000 reads too slowly: 10 messages dropped so far",
+    ),
     Logged(
         Listening(addresses=(PEER, Address("unix", path="/s"))),
         logging.INFO,

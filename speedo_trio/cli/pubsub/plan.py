@@ -33,6 +33,9 @@ _MESSAGES = Group("Messages", sort_key=1)
 
 _Server = Parameter(group=_SERVER)
 _File = Annotated[Path | None, Parameter(group=_SECURITY, show_default=False, metavar="FILE")]
+_Source = Parameter(  # a lone hyphen is a file too
+    group=_MESSAGES, show_default=False, metavar="FILE", allow_leading_hyphen=True
+)
 _Switch = Annotated[bool, Parameter(group=_MESSAGES, show_default=False)]
 
 
@@ -64,9 +67,7 @@ class Connecting:
 class PubPlan(Connecting):
     """What to publish, beside the message on the command line."""
 
-    file: Annotated[Path | None, Parameter(group=_MESSAGES, show_default=False, metavar="FILE")] = (
-        None
-    )
+    file: Annotated[Path | None, _Source] = None
     """Publish what is in this file, byte for byte; - is stdin."""
     lines: _Switch = False
     """Publish each line of stdin, without its end, as soon as it comes."""

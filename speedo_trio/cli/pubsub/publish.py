@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -109,9 +110,10 @@ class Publishing:
 
     async def _watch(self, client: PubSubClient, reading: trio.CancelScope) -> None:
         """Stop the reading when the connection is lost: a line may not come for hours."""
+        messages = aiter(client)
         try:
-            async for _ in client:
-                pass  # nothing was subscribed to
+            while True:
+                await anext(messages)  # nothing was subscribed to, so there should be none
         except SpeedoError as error:
             self._failure = error
             reading.cancel()
@@ -133,6 +135,8 @@ async def _in_thread(read: Callable[[], bytes]) -> bytes:
 
 def _read_stdin() -> bytes:
     """What there is of stdin. Not by `sys.stdin`, whose lock an abandoned thread would hold."""
+    if sys.stdin is None:  # the descriptor was closed when Python started, and may be anything now
+        raise Mistake("cannot read stdin: it is closed")
     try:
         return os.read(_STDIN, _READ_BYTES)
     except OSError as error:

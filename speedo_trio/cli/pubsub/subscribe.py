@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -36,8 +37,10 @@ def run_sub(filters: tuple[str, ...], plan: SubPlan) -> int:
     """Write what comes until the plan is done; returns the exit status. Errors go to stderr.
 
     Raises:
-        Mistake: a certificate cannot be read.
+        Mistake: a certificate cannot be read, or stdout is closed.
     """
+    if sys.stdout is None:  # it was when Python started; the descriptor may be anything now
+        raise Mistake("cannot write to stdout: it is closed")
     return run_work(Subscribing(filters, plan))
 
 
