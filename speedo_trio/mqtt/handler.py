@@ -16,7 +16,8 @@ from attrs import define
 from speedo_trio.broker.mailbox import Mailbox
 from speedo_trio.errors import MQTTError
 from speedo_trio.mqtt.state.asks import More
-from speedo_trio.mqtt.state.client import Client, State
+from speedo_trio.mqtt.state.client import Client
+from speedo_trio.mqtt.state.machine import State
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.protocol.message import Message

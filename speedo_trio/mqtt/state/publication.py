@@ -66,7 +66,7 @@ class MQTTPublication(Publication):
         self.origin = origin  # type: ignore[misc]  # the same
         self.properties: Properties | None = properties  # type: ignore[misc]  # the same, narrower
         self._forms = forms
-        self._settled = False
+        self.settled = 0
         self.qos: Final = qos
         self.received_at: Final = received_at
         self.expiry: Final = None if properties is None else properties.message_expiry_interval
@@ -116,8 +116,8 @@ class MQTTPublication(Publication):
             left = max(0, self.expiry - waited)
         return _list(self._passed_on(), left, identifiers, alias)
 
-    def settle(self) -> None:
-        super().settle()
+    def settle(self, number: int = 1) -> None:
+        super().settle(number)
         self._body = self._shared = None
 
     def _share(self, form: _Form, version: Version) -> SharedPublish:
@@ -134,7 +134,7 @@ class MQTTPublication(Publication):
         made = share_publish(topic, self.payload, properties, version)
         if shared is not None and len(shared) < FORMS:
             shared[form] = made
-        elif shared is None and not self._settled:
+        elif shared is None and not self.settled:
             self._shared = {form: made}
         return made
 
@@ -145,7 +145,7 @@ class MQTTPublication(Publication):
         body = self._body
         if body is None:
             body = _encode_passed_on(self.properties)
-            if not self._settled:
+            if not self.settled:
                 self._body = body
         return body
 
