@@ -45,7 +45,7 @@ def decode_properties(body: Body, place: Place) -> Properties | None:
     length = body.variable("property length")
     if not length:
         return None
-    part = body.part("properties", length)
+    part = body.part("property list", length)
     allowed = _ALLOWED[place]
     found: dict[str, Any] = {}  # whatever the attributes of Properties are
     while part.left:
