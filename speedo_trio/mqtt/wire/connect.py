@@ -128,7 +128,7 @@ def _read_will(body: Body, flags: int, version: Version) -> Will:
     """Read the fields of the will [MQTT-3.1.2-9] in their order [MQTT-3.1.3-1]."""
     properties = decode_properties(body, WILL) if version is Version.MQTT_5_0 else None
     topic = body.binary("will topic")
-    check_topic("the will topic", topic)  # [MQTT-3.1.3-11] [MQTT3-3.1.3-10]
+    check_topic("will topic", topic)  # [MQTT-3.1.3-11] [MQTT3-3.1.3-10]
     return Will(
         topic=topic,
         payload=body.binary("will payload"),

@@ -65,7 +65,7 @@ def utf_8_binary(what: str, data: bytes) -> bytes:
         UnsendablePacket: It is too long, is not UTF-8 or has U+0000.
     """
     try:
-        check_text(f"the {what}", data)
+        check_text(what, data)
     except MalformedPacket as error:
         raise UnsendablePacket(str(error)) from None
     return binary(what, data)
@@ -78,7 +78,7 @@ def topic(what: str, name: bytes) -> bytes:
         UnsendablePacket: It is none, or too long.
     """
     try:
-        check_topic(f"the {what}", name)
+        check_topic(what, name)
     except MalformedPacket as error:
         raise UnsendablePacket(str(error)) from None
     return binary(what, name)

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 NO_PROPERTIES: Final = b"\0"
 """A list of none [MQTT-2.2.2-1]."""
 
-_ALLOWED: Final = {
-    place: {each.identifier: each for each in PROPERTIES if place in each.places}
-    for place in (WILL, *PacketType)
-}
 _KNOWN: Final = {each.identifier: each for each in PROPERTIES}
 
 
@@ -50,10 +46,10 @@ def decode_properties(body: Body, place: Place) -> Properties | None:
     found: dict[str, Any] = {}  # whatever the attributes of Properties are
     while part.left:
         identifier = part.variable("property identifier")
-        known = allowed.get(identifier)
-        if known is None:
+        if identifier not in allowed:
             raise _misplaced(identifier, place)
-        value = _READERS[known.type](part, known)
+        known, read = allowed[identifier]
+        value = read(part, known)
         if place in known.several:
             found.setdefault(known.name, []).append(value)
         elif known.name in found:
@@ -95,7 +91,7 @@ def _checked(known: Property, value: int) -> int:
 
 def _read_topic(body: Body, known: Property) -> str:
     topic = body.binary(known.name)
-    check_topic(f"the {known.name}", topic)  # [MQTT-3.3.2-14]
+    check_topic(known.name, topic)  # [MQTT-3.3.2-14]
     return topic.decode()
 
 
@@ -110,6 +106,14 @@ _READERS: Final[dict[PropertyType, Callable[[Body, Property], Any]]] = {
     PropertyType.BINARY: lambda body, known: body.binary(known.name),
     PropertyType.PAIR: lambda body, known: (body.text("user name"), body.text("user value")),
 }
+
+_ALLOWED: Final = {
+    place: {
+        each.identifier: (each, _READERS[each.type]) for each in PROPERTIES if place in each.places
+    }
+    for place in (WILL, *PacketType)
+}
+"""What may be in each place, and how it is read."""
 
 
 def encode_properties(properties: Properties | None, place: Place) -> bytes:

@@ -78,7 +78,7 @@ def test_what_is_no_text(name: str) -> None:
 @pytest.mark.parametrize("topic", [b"", b"+", b"a/#", b"a+"])
 def test_what_is_no_topic(topic: bytes) -> None:
     """[MQTT-4.7.3-1] [MQTT-4.7.0-1] Empty names, and those with a wildcard."""
-    with pytest.raises(MalformedPacket, match=r"^it .* allowed is"):
+    with pytest.raises(MalformedPacket, match=r"^the it .* allowed is"):
         check_topic("it", topic)
 
 

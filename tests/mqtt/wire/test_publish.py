@@ -10,7 +10,7 @@ from speedo_trio.errors import UnsendablePacket
 from speedo_trio.mqtt.wire.decoder import decode
 from speedo_trio.mqtt.wire.encoder import encode
 from speedo_trio.mqtt.wire.packet_types import PacketType
-from speedo_trio.mqtt.wire.packets import PubAck, PubComp, Publish, PubRec, PubRel
+from speedo_trio.mqtt.wire.packets import Packet, PubAck, PubComp, Publish, PubRec, PubRel
 from speedo_trio.mqtt.wire.property_list import encode_properties
 from speedo_trio.mqtt.wire.publish import (
     FIRST_BYTES,
@@ -88,7 +88,7 @@ def test_answers() -> None:
     """They are what the encoder gives for success, in all versions."""
     for version in Version:
         for packet_id in (1, 258, 65535):
-            answers = {
+            answers: dict[PacketType, Packet] = {
                 PacketType.PUBACK: PubAck(packet_id),
                 PacketType.PUBREC: PubRec(packet_id),
                 PacketType.PUBREL: PubRel(packet_id),
