@@ -111,7 +111,7 @@ class Body:
             byte = self.byte(what)
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                if not byte and shift:  # [MQTT-1.5.5-1]
+                if not byte:  # [MQTT-1.5.5-1]
                     raise MalformedPacket(
                         f"the {what} {value} has {shift // 7 + 1} bytes; "
                         "allowed are as few as can be"

@@ -8,8 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from speedo_trio.errors import MalformedPacket, MQTTError, UnsendablePacket
-from speedo_trio.mqtt.wire import fields
 from speedo_trio.mqtt.wire.body import check_topic
+from speedo_trio.mqtt.wire.fields import (
+    utf_8,
+    write_binary,
+    write_text,
+    write_topic,
+    write_variable,
+)
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.properties import PROPERTIES, WILL, Place, Properties, PropertyType
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
@@ -144,7 +150,7 @@ def encode_properties(properties: Properties | None, place: Place) -> bytes:
         write = _WRITERS[known.type]
         for each in values:
             parts += (bytes((known.identifier,)), write(known, each))
-    return fields.variable(sum(map(len, parts))) + b"".join(parts)
+    return write_variable(sum(map(len, parts))) + b"".join(parts)
 
 
 def _sendable(known: Property, value: int) -> int:
@@ -155,7 +161,7 @@ def _sendable(known: Property, value: int) -> int:
 
 def _write_pair(known: Property, pair: tuple[str, str]) -> bytes:
     name, value = pair
-    return fields.text("user name", name) + fields.text("user value", value)
+    return write_text("user name", name) + write_text("user value", value)
 
 
 _WRITERS: Final[dict[PropertyType, Callable[[Property, Any], bytes]]] = {
@@ -163,9 +169,9 @@ _WRITERS: Final[dict[PropertyType, Callable[[Property, Any], bytes]]] = {
     PropertyType.BYTE: lambda known, value: _sendable(known, value).to_bytes(),
     PropertyType.TWO_BYTES: lambda known, value: _sendable(known, value).to_bytes(2),
     PropertyType.FOUR_BYTES: lambda known, value: _sendable(known, value).to_bytes(4),
-    PropertyType.VARIABLE: lambda known, value: fields.variable(_sendable(known, value)),
-    PropertyType.TEXT: lambda known, value: fields.text(known.name, value),
-    PropertyType.TOPIC: lambda known, value: fields.topic(known.name, fields.utf_8(value)),
-    PropertyType.BINARY: lambda known, value: fields.binary(known.name, value),
+    PropertyType.VARIABLE: lambda known, value: write_variable(_sendable(known, value)),
+    PropertyType.TEXT: lambda known, value: write_text(known.name, value),
+    PropertyType.TOPIC: lambda known, value: write_topic(known.name, utf_8(value)),
+    PropertyType.BINARY: lambda known, value: write_binary(known.name, value),
     PropertyType.PAIR: _write_pair,
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from speedo_trio.errors import MalformedPacket, MQTTError
 from speedo_trio.mqtt.wire.body import Body, check_text, check_topic, shown
-from speedo_trio.mqtt.wire.fields import variable
+from speedo_trio.mqtt.wire.fields import write_variable
 
 NO_TEXT = {
     "[MQTT-1.5.4-1] a lone continuation byte": b"a\x80",
@@ -131,7 +131,7 @@ def test_long_data_is_cut_in_errors() -> None:
 @given(st.integers(0, 268_435_455))
 def test_every_integer_comes_back(value: int) -> None:
     """What is read is what was written."""
-    body = Body(variable(value), "X")
+    body = Body(write_variable(value), "X")
 
     assert value == body.variable("it")
     body.end()

@@ -50,6 +50,12 @@ WRONG: dict[str, Wrong] = {
     "[MQTT-3.8.1-1] SUBSCRIBE, DUP in 3.1.1": Wrong(
         V4, 0x8A, b"\0\1\0\1a\0", MALFORMED, "SUBSCRIBE has the flags 0xa"
     ),
+    "[MQTT-2.1.3-1] PUBACK, DUP in 3.1": Wrong(
+        V3, 0x48, b"\0\1", MALFORMED, "PUBACK has the flags 0x8; allowed are 0x0"
+    ),
+    "[MQTT-2.1.3-1] PUBREL, QoS 2 in 3.1": Wrong(
+        V3, 0x64, b"\0\1", MALFORMED, "PUBREL has the flags 0x4; allowed are 0x2"
+    ),
     "[MQTT-2.1.3-1] SUBACK": Wrong(V4, 0x92, b"\0\1\0", MALFORMED, "SUBACK has the flags 0x2"),
     "[MQTT-3.10.1-1] UNSUBSCRIBE": Wrong(
         V5, 0xA0, b"\0\1\0\0\1a", MALFORMED, "UNSUBSCRIBE has the flags 0x0"
