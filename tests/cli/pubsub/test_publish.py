@@ -202,10 +202,9 @@ def test_nobody_listens(capfd: pytest.CaptureFixture[str]) -> None:
 def test_the_server_refuses(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
     """Its reason is the line."""
     assert run(["pub", "$SYS/a", "b", "--url", served.url]) == 1
-    assert capfd.readouterr().err == (
-        "trio-speedo: the server closed the connection: "
-        "a message under '$SYS/a'; $SYS is the server's own\n"
-    )
+    err = capfd.readouterr().err
+    assert err.startswith("trio-speedo: the server closed the connection: a message under ")
+    assert err.endswith("'$SYS/a'; $SYS is the server's own\n")
 
 
 def test_a_reason_commands_no_terminal(odd: MakeOdd, capfd: pytest.CaptureFixture[str]) -> None:
