@@ -27,6 +27,10 @@ class ScriptedLine:
         self.room = max(0, self.room - len(data))
         return True
 
+    def send_nowait(self, data: bytes) -> bool:
+        """The same."""
+        return self.write(data)
+
 
 class Desk:
     """A mailbox, its line, and the turns in which it is flushed."""
