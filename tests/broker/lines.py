@@ -28,7 +28,7 @@ class ScriptedLine:
         return True
 
     def send_nowait(self, data: bytes) -> bool:
-        """The same: nothing of it leaves before the test says so."""
+        """The same."""
         return self.write(data)
 
 
