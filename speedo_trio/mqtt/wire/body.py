@@ -28,12 +28,12 @@ def check_text(what: str, data: bytes) -> str:
         text = data.decode()  # surrogates and overlong forms are refused too
     except UnicodeDecodeError as error:  # [MQTT-1.5.4-1] [MQTT3-1.5.3-1]
         raise MalformedPacket(
-            f"{what} {shown(data)} is not UTF-8 at byte {error.start} ({error.reason}); "
+            f"the {what} {shown(data)} is not UTF-8 at byte {error.start} ({error.reason}); "
             "allowed is UTF-8"
         ) from None
     if "\0" in text:  # [MQTT-1.5.4-2] [MQTT3-1.5.3-2]
         raise MalformedPacket(
-            f"{what} {shown(data)} has the character U+0000; allowed is any other"
+            f"the {what} {shown(data)} has the character U+0000; allowed is any other"
         )
     return text
 
@@ -45,9 +45,9 @@ def check_topic(what: str, topic: bytes) -> None:
         MalformedPacket: It is none.
     """
     if not topic:  # [MQTT-4.7.3-1]
-        raise MalformedPacket(f"{what} is empty; allowed is one character or more")
+        raise MalformedPacket(f"the {what} is empty; allowed is one character or more")
     if b"+" in topic or b"#" in topic:  # [MQTT-3.3.2-2] [MQTT-4.7.0-1] [MQTT3-4.7.1-1]
-        raise MalformedPacket(f"{what} {shown(topic)} has a wildcard; allowed is none")
+        raise MalformedPacket(f"the {what} {shown(topic)} has a wildcard; allowed is none")
     check_text(what, topic)
 
 
@@ -79,12 +79,15 @@ class Body:
         """Read so many bytes."""
         start, end = self._position, self._position + count
         if end > self._end:
-            raise MalformedPacket(
-                f"{self.of} ends {self.left} bytes into its {what}, which has {count}; "
-                "allowed is what is complete"
-            )
+            raise self._cut_off(what, count)
         self._position = end
         return self._data[start:end]
+
+    def _cut_off(self, what: str, count: int) -> MalformedPacket:
+        return MalformedPacket(
+            f"{self.of} ends {self.left} bytes into its {what}, which has {count}; "
+            "allowed is what is complete"
+        )
 
     def byte(self, what: str) -> int:
         """Read a byte."""
@@ -99,12 +102,16 @@ class Body:
 
     def variable(self, what: str) -> int:
         """Read a Variable Byte Integer (section 1.5.5)."""
+        start = self._position
+        if start < self._end and self._data[start] < 0x80:  # as nearly all are
+            self._position += 1
+            return self._data[start]
         value = 0
         for shift in (0, 7, 14, 21):
             byte = self.byte(what)
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                if not byte and shift:  # [MQTT-1.5.5-1]
+                if not byte:  # [MQTT-1.5.5-1]
                     raise MalformedPacket(
                         f"the {what} {value} has {shift // 7 + 1} bytes; "
                         "allowed are as few as can be"
@@ -114,11 +121,19 @@ class Body:
 
     def binary(self, what: str) -> bytes:
         """Read Binary Data (section 1.5.6)."""
-        return self.take(what, self.number(f"length of the {what}", 2))
+        start = self._position + 2
+        if start > self._end:
+            raise self._cut_off(f"length of the {what}", 2)
+        self._position = start
+        end = start + (self._data[start - 2] << 8) + self._data[start - 1]
+        if end > self._end:
+            raise self._cut_off(what, end - start)
+        self._position = end
+        return self._data[start:end]
 
     def text(self, what: str) -> str:
         """Read a UTF-8 Encoded String (section 1.5.4)."""
-        return check_text(f"the {what}", self.binary(what))
+        return check_text(what, self.binary(what))
 
     def packet_id(self) -> int:
         """Read a packet identifier.

@@ -8,8 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from speedo_trio.errors import MalformedPacket, MQTTError, UnsendablePacket
-from speedo_trio.mqtt.wire import fields
 from speedo_trio.mqtt.wire.body import check_topic, shown
+from speedo_trio.mqtt.wire.fields import (
+    check_no_properties,
+    check_qos,
+    write_binary,
+    write_text,
+    write_topic,
+    write_two_bytes,
+)
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.packets import Connect, Will
 from speedo_trio.mqtt.wire.properties import WILL
@@ -128,7 +135,7 @@ def _read_will(body: Body, flags: int, version: Version) -> Will:
     """Read the fields of the will [MQTT-3.1.2-9] in their order [MQTT-3.1.3-1]."""
     properties = decode_properties(body, WILL) if version is Version.MQTT_5_0 else None
     topic = body.binary("will topic")
-    check_topic("the will topic", topic)  # [MQTT-3.1.3-11] [MQTT3-3.1.3-10]
+    check_topic("will topic", topic)  # [MQTT-3.1.3-11] [MQTT3-3.1.3-10]
     return Will(
         topic=topic,
         payload=body.binary("will payload"),
@@ -160,19 +167,19 @@ def encode_connect(connect: Connect) -> bytes:
     name = PROTOCOL_NAMES[version]
     level = version | (BRIDGE_BIT if connect.bridge else 0)
     parts = [
-        fields.binary("protocol name", name),
+        write_binary("protocol name", name),
         bytes((level, _flags_of(connect))),
-        fields.two_bytes("keep alive", connect.keep_alive),
+        write_two_bytes("keep alive", connect.keep_alive),
     ]
     if version is Version.MQTT_5_0:
         parts.append(encode_properties(connect.properties, PacketType.CONNECT))
-    parts.append(fields.text("client identifier", connect.client_id))
+    parts.append(write_text("client identifier", connect.client_id))
     if connect.will is not None:
         parts += _will_parts(connect.will, version)
     if connect.user_name is not None:
-        parts.append(fields.text("user name", connect.user_name))
+        parts.append(write_text("user name", connect.user_name))
     if connect.password is not None:
-        parts.append(fields.binary("password", connect.password))
+        parts.append(write_binary("password", connect.password))
     return b"".join(parts)
 
 
@@ -182,7 +189,7 @@ def _check_sendable(connect: Connect) -> None:
         if connect.bridge:
             raise UnsendablePacket("CONNECT is a bridge's; that is allowed in MQTT 3.1 and 3.1.1")
     else:
-        fields.no_properties("CONNECT", connect.properties)
+        check_no_properties("CONNECT", connect.properties)
         if connect.password is not None and connect.user_name is None:
             raise UnsendablePacket(  # [MQTT3-3.1.2-22]
                 "CONNECT has a password and no user name; that is allowed in MQTT 5.0 only"
@@ -196,15 +203,15 @@ def _check_sendable(connect: Connect) -> None:
 def _flags_of(connect: Connect) -> int:
     flags = _CLEAN_START if connect.clean_start else 0
     if connect.will is not None:
-        flags |= _WILL | fields.qos(connect.will.qos) << 3
+        flags |= _WILL | check_qos(connect.will.qos) << 3
         flags |= _WILL_RETAIN if connect.will.retain else 0
     flags |= _USER_NAME if connect.user_name is not None else 0
     return flags | (_PASSWORD if connect.password is not None else 0)
 
 
 def _will_parts(will: Will, version: Version) -> list[bytes]:
-    parts = [fields.topic("will topic", will.topic), fields.binary("will payload", will.payload)]
+    parts = [write_topic("will topic", will.topic), write_binary("will payload", will.payload)]
     if version is Version.MQTT_5_0:
         return [encode_properties(will.properties, WILL), *parts]
-    fields.no_properties("the will", will.properties)
+    check_no_properties("the will", will.properties)
     return parts

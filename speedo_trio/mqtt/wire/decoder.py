@@ -117,7 +117,17 @@ def decode(head: int, data: bytes, version: Version) -> Packet:
     if kind is PacketType.CONNECT:
         name, level = read_level(body)
         return decode_connect(body, version_of(name, level), bridge=level >= BRIDGE_BIT)
-    packet = DECODERS[kind](body, head & 0x0F, version)
+    return decode_body(body, kind, head & 0x0F, version)
+
+
+def decode_body(body: Body, kind: PacketType, flags: int, version: Version) -> Packet:
+    """Make a packet of what follows a fixed header that has been checked. CONNECT is not for it.
+
+    Raises:
+        MalformedPacket: It can't be taken apart.
+        MQTTError: It has what is not allowed.
+    """
+    packet = DECODERS[kind](body, flags, version)
     body.end()
     return packet
 
@@ -190,7 +200,7 @@ def _answer_decoder(
 def _filter(body: Body) -> bytes:
     """Read a topic filter: its text only, what it means is for others."""
     data = body.binary("topic filter")
-    check_text("the topic filter", data)  # [MQTT-3.8.3-1] [MQTT-3.10.3-1]
+    check_text("topic filter", data)  # [MQTT-3.8.3-1] [MQTT-3.10.3-1]
     if not data:  # [MQTT-4.7.3-1]
         raise MalformedPacket("the topic filter is empty; allowed is one character or more")
     return data

@@ -8,10 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from speedo_trio.errors import UnsendablePacket
-from speedo_trio.mqtt.wire import fields
 from speedo_trio.mqtt.wire.body import shown
 from speedo_trio.mqtt.wire.connect import encode_connect
 from speedo_trio.mqtt.wire.decoder import FLAGS, OPTIONS, SHARED
+from speedo_trio.mqtt.wire.fields import (
+    check_no_properties,
+    check_qos,
+    write_packet_id,
+    write_topic,
+    write_utf_8,
+    write_variable,
+)
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.packets import (
     Auth,
@@ -61,14 +68,14 @@ def encode(packet: Packet, version: Version) -> bytes:
     kind, encode_body = _ENCODERS[type(packet)]
     body = encode_body(packet, version)
     first = kind << 4 | FLAGS.get(kind, 0)  # [MQTT-2.1.3-1]
-    return b"".join((first.to_bytes(), fields.variable(len(body)), body))
+    return b"".join((first.to_bytes(), write_variable(len(body)), body))
 
 
 def _properties(properties: Properties | None, kind: PacketType, version: Version) -> bytes:
     """Give the property list, or nothing for versions that have none."""
     if version is Version.MQTT_5_0:
         return encode_properties(properties, kind)
-    fields.no_properties(kind.name, properties)
+    check_no_properties(kind.name, properties)
     return b""
 
 
@@ -85,10 +92,10 @@ def _encode_publish(packet: Publish, version: Version) -> bytes:
     properties = packet.properties
     alias = properties is not None and properties.topic_alias is not None
     if packet.topic or not alias:  # section 3.3.2.1
-        fields.topic("topic name", packet.topic)
-    fields.qos(packet.qos)
+        write_topic("topic name", packet.topic)
+    check_qos(packet.qos)
     if packet.qos:
-        fields.packet_id("PUBLISH", packet.packet_id)
+        write_packet_id("PUBLISH", packet.packet_id)
     elif packet.dup or packet.packet_id:  # [MQTT-3.3.1-2] [MQTT-2.2.1-2]
         raise UnsendablePacket(
             "PUBLISH has QoS 0 and is marked DUP or has a packet identifier; "
@@ -137,7 +144,7 @@ def _answer_encoder(kind: PacketType) -> Callable[[Any, Version], bytes]:
     """The four answers of a PUBLISH differ only in their names."""
 
     def encode_answer(packet: PubAck | PubRec | PubRel | PubComp, version: Version) -> bytes:
-        packet_id = fields.packet_id(kind.name, packet.packet_id)
+        packet_id = write_packet_id(kind.name, packet.packet_id)
         properties = _properties(packet.properties, kind, version)
         reason = _reason(packet.reason, kind)
         if version < Version.MQTT_5_0:
@@ -162,7 +169,7 @@ def _some(kind: PacketType, what: str, items: Sequence[object]) -> None:
 def _filter(topic_filter: bytes) -> bytes:
     if not topic_filter:  # [MQTT-4.7.3-1]
         raise UnsendablePacket("the topic filter is empty; allowed is one character or more")
-    return fields.utf_8_binary("topic filter", topic_filter)  # [MQTT-3.8.3-1] [MQTT-3.10.3-1]
+    return write_utf_8("topic filter", topic_filter)  # [MQTT-3.8.3-1] [MQTT-3.10.3-1]
 
 
 def _options(options: SubscriptionOptions, topic_filter: bytes, version: Version) -> bytes:
@@ -182,7 +189,7 @@ def _options(options: SubscriptionOptions, topic_filter: bytes, version: Version
 def _encode_subscribe(packet: Subscribe, version: Version) -> bytes:
     _some(PacketType.SUBSCRIBE, "topic filter", packet.subscriptions)  # [MQTT-3.8.3-2]
     parts = [
-        fields.packet_id("SUBSCRIBE", packet.packet_id),
+        write_packet_id("SUBSCRIBE", packet.packet_id),
         _properties(packet.properties, PacketType.SUBSCRIBE, version),
     ]
     for topic_filter, options in packet.subscriptions:
@@ -193,7 +200,7 @@ def _encode_subscribe(packet: Subscribe, version: Version) -> bytes:
 def _encode_suback(packet: SubAck, version: Version) -> bytes:
     kind = PacketType.SUBACK
     _some(kind, "reason code", packet.reasons)  # [MQTT-3.8.4-6]
-    packet_id = fields.packet_id(kind.name, packet.packet_id)
+    packet_id = write_packet_id(kind.name, packet.packet_id)
     properties = _properties(packet.properties, kind, version)
     reasons = [_reason(reason, kind) for reason in packet.reasons]  # [MQTT-3.9.3-2]
     if version < Version.MQTT_5_0:  # [MQTT3-3.9.3-2]
@@ -205,7 +212,7 @@ def _encode_suback(packet: SubAck, version: Version) -> bytes:
 def _encode_unsubscribe(packet: Unsubscribe, version: Version) -> bytes:
     _some(PacketType.UNSUBSCRIBE, "topic filter", packet.filters)  # [MQTT-3.10.3-2]
     parts = [
-        fields.packet_id("UNSUBSCRIBE", packet.packet_id),
+        write_packet_id("UNSUBSCRIBE", packet.packet_id),
         _properties(packet.properties, PacketType.UNSUBSCRIBE, version),
     ]
     return b"".join(parts + [_filter(topic_filter) for topic_filter in packet.filters])
@@ -213,7 +220,7 @@ def _encode_unsubscribe(packet: Unsubscribe, version: Version) -> bytes:
 
 def _encode_unsuback(packet: UnsubAck, version: Version) -> bytes:
     kind = PacketType.UNSUBACK
-    packet_id = fields.packet_id(kind.name, packet.packet_id)
+    packet_id = write_packet_id(kind.name, packet.packet_id)
     properties = _properties(packet.properties, kind, version)
     reasons = [_reason(reason, kind) for reason in packet.reasons]  # [MQTT-3.11.3-2]
     if version < Version.MQTT_5_0:

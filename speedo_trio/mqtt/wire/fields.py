@@ -15,7 +15,7 @@ MOST_BYTES: Final = 0xFFFF
 """The longest text or binary data (sections 1.5.4 and 1.5.6) [MQTT-4.7.3-3]."""
 
 
-def variable(value: int) -> bytes:
+def write_variable(value: int) -> bytes:
     """Write a Variable Byte Integer, in as few bytes as can be [MQTT-1.5.5-1].
 
     Raises:
@@ -33,7 +33,7 @@ def variable(value: int) -> bytes:
     return bytes(written)
 
 
-def binary(what: str, data: bytes) -> bytes:
+def write_binary(what: str, data: bytes) -> bytes:
     """Write Binary Data.
 
     Raises:
@@ -49,42 +49,42 @@ def utf_8(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
-def text(what: str, value: str) -> bytes:
+def write_text(what: str, value: str) -> bytes:
     """Write a UTF-8 Encoded String.
 
     Raises:
         UnsendablePacket: It is too long, or has surrogates or U+0000.
     """
-    return utf_8_binary(what, utf_8(value))
+    return write_utf_8(what, utf_8(value))
 
 
-def utf_8_binary(what: str, data: bytes) -> bytes:
+def write_utf_8(what: str, data: bytes) -> bytes:
     """Write a UTF-8 Encoded String that is bytes already, such as a filter.
 
     Raises:
         UnsendablePacket: It is too long, is not UTF-8 or has U+0000.
     """
     try:
-        check_text(f"the {what}", data)
+        check_text(what, data)
     except MalformedPacket as error:
         raise UnsendablePacket(str(error)) from None
-    return binary(what, data)
+    return write_binary(what, data)
 
 
-def topic(what: str, name: bytes) -> bytes:
+def write_topic(what: str, name: bytes) -> bytes:
     """Write a topic name.
 
     Raises:
         UnsendablePacket: It is none, or too long.
     """
     try:
-        check_topic(f"the {what}", name)
+        check_topic(what, name)
     except MalformedPacket as error:
         raise UnsendablePacket(str(error)) from None
-    return binary(what, name)
+    return write_binary(what, name)
 
 
-def packet_id(of: str, value: int) -> bytes:
+def write_packet_id(of: str, value: int) -> bytes:
     """Write a packet identifier.
 
     Raises:
@@ -95,7 +95,7 @@ def packet_id(of: str, value: int) -> bytes:
     return value.to_bytes(2)
 
 
-def two_bytes(what: str, value: int) -> bytes:
+def write_two_bytes(what: str, value: int) -> bytes:
     """Write a Two Byte Integer.
 
     Raises:
@@ -106,7 +106,7 @@ def two_bytes(what: str, value: int) -> bytes:
     return value.to_bytes(2)
 
 
-def qos(value: int) -> int:
+def check_qos(value: int) -> int:
     """Give a QoS as it is.
 
     Raises:
@@ -117,7 +117,7 @@ def qos(value: int) -> int:
     return value
 
 
-def no_properties(of: str, properties: Properties | None) -> None:
+def check_no_properties(of: str, properties: Properties | None) -> None:
     """See that there are none, for versions that have none.
 
     Raises:

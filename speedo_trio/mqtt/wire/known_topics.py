@@ -31,7 +31,7 @@ def learn(topic: bytes) -> bytes:
     known = KNOWN.get(topic)
     if known is not None:
         return known
-    check_topic("the topic name", topic)
+    check_topic("topic name", topic)
     if len(topic) <= LONGEST_NAME:
         if len(KNOWN) >= MOST_NAMES:
             KNOWN.clear()

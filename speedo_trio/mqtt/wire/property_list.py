@@ -8,8 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from speedo_trio.errors import MalformedPacket, MQTTError, UnsendablePacket
-from speedo_trio.mqtt.wire import fields
 from speedo_trio.mqtt.wire.body import check_topic
+from speedo_trio.mqtt.wire.fields import (
+    utf_8,
+    write_binary,
+    write_text,
+    write_topic,
+    write_variable,
+)
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.properties import PROPERTIES, WILL, Place, Properties, PropertyType
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
@@ -23,10 +29,6 @@ if TYPE_CHECKING:
 NO_PROPERTIES: Final = b"\0"
 """A list of none [MQTT-2.2.2-1]."""
 
-_ALLOWED: Final = {
-    place: {each.identifier: each for each in PROPERTIES if place in each.places}
-    for place in (WILL, *PacketType)
-}
 _KNOWN: Final = {each.identifier: each for each in PROPERTIES}
 
 
@@ -45,15 +47,15 @@ def decode_properties(body: Body, place: Place) -> Properties | None:
     length = body.variable("property length")
     if not length:
         return None
-    part = body.part("properties", length)
+    part = body.part("property list", length)
     allowed = _ALLOWED[place]
     found: dict[str, Any] = {}  # whatever the attributes of Properties are
     while part.left:
         identifier = part.variable("property identifier")
-        known = allowed.get(identifier)
-        if known is None:
+        if identifier not in allowed:
             raise _misplaced(identifier, place)
-        value = _READERS[known.type](part, known)
+        known, read = allowed[identifier]
+        value = read(part, known)
         if place in known.several:
             found.setdefault(known.name, []).append(value)
         elif known.name in found:
@@ -95,7 +97,7 @@ def _checked(known: Property, value: int) -> int:
 
 def _read_topic(body: Body, known: Property) -> str:
     topic = body.binary(known.name)
-    check_topic(f"the {known.name}", topic)  # [MQTT-3.3.2-14]
+    check_topic(known.name, topic)  # [MQTT-3.3.2-14]
     return topic.decode()
 
 
@@ -110,6 +112,14 @@ _READERS: Final[dict[PropertyType, Callable[[Body, Property], Any]]] = {
     PropertyType.BINARY: lambda body, known: body.binary(known.name),
     PropertyType.PAIR: lambda body, known: (body.text("user name"), body.text("user value")),
 }
+
+_ALLOWED: Final = {
+    place: {
+        each.identifier: (each, _READERS[each.type]) for each in PROPERTIES if place in each.places
+    }
+    for place in (WILL, *PacketType)
+}
+"""What may be in each place, and how it is read."""
 
 
 def encode_properties(properties: Properties | None, place: Place) -> bytes:
@@ -140,7 +150,7 @@ def encode_properties(properties: Properties | None, place: Place) -> bytes:
         write = _WRITERS[known.type]
         for each in values:
             parts += (bytes((known.identifier,)), write(known, each))
-    return fields.variable(sum(map(len, parts))) + b"".join(parts)
+    return write_variable(sum(map(len, parts))) + b"".join(parts)
 
 
 def _sendable(known: Property, value: int) -> int:
@@ -151,7 +161,7 @@ def _sendable(known: Property, value: int) -> int:
 
 def _write_pair(known: Property, pair: tuple[str, str]) -> bytes:
     name, value = pair
-    return fields.text("user name", name) + fields.text("user value", value)
+    return write_text("user name", name) + write_text("user value", value)
 
 
 _WRITERS: Final[dict[PropertyType, Callable[[Property, Any], bytes]]] = {
@@ -159,9 +169,9 @@ _WRITERS: Final[dict[PropertyType, Callable[[Property, Any], bytes]]] = {
     PropertyType.BYTE: lambda known, value: _sendable(known, value).to_bytes(),
     PropertyType.TWO_BYTES: lambda known, value: _sendable(known, value).to_bytes(2),
     PropertyType.FOUR_BYTES: lambda known, value: _sendable(known, value).to_bytes(4),
-    PropertyType.VARIABLE: lambda known, value: fields.variable(_sendable(known, value)),
-    PropertyType.TEXT: lambda known, value: fields.text(known.name, value),
-    PropertyType.TOPIC: lambda known, value: fields.topic(known.name, fields.utf_8(value)),
-    PropertyType.BINARY: lambda known, value: fields.binary(known.name, value),
+    PropertyType.VARIABLE: lambda known, value: write_variable(_sendable(known, value)),
+    PropertyType.TEXT: lambda known, value: write_text(known.name, value),
+    PropertyType.TOPIC: lambda known, value: write_topic(known.name, utf_8(value)),
+    PropertyType.BINARY: lambda known, value: write_binary(known.name, value),
     PropertyType.PAIR: _write_pair,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from speedo_trio.errors import UnsendablePacket
-from speedo_trio.mqtt.wire import fields
+from speedo_trio.mqtt.wire.fields import MOST_BYTES, write_variable
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.property_list import NO_PROPERTIES
 from speedo_trio.mqtt.wire.versions import Version
@@ -56,14 +56,14 @@ def encode_publish(
         UnsendablePacket: The topic or the whole is too long.
     """
     size = len(topic)
-    if size > fields.MOST_BYTES:
+    if size > MOST_BYTES:
         raise _too_long(topic)
     name = size.to_bytes(2) + topic
     if qos:
         name += packet_id.to_bytes(2)
     if version is Version.MQTT_5_0:
         name += properties
-    length = fields.variable(len(name) + len(payload))
+    length = write_variable(len(name) + len(payload))
     return b"".join((FIRST_BYTES[qos, retain, dup], length, name, payload))
 
 
@@ -110,11 +110,11 @@ def share_publish(
         UnsendablePacket: The topic or the whole is too long.
     """
     size = len(topic)
-    if size > fields.MOST_BYTES:
+    if size > MOST_BYTES:
         raise _too_long(topic)
     if version < Version.MQTT_5_0:
         properties = b""
-    length = fields.variable(4 + size + len(properties) + len(payload))
+    length = write_variable(4 + size + len(properties) + len(payload))
     return SharedPublish(b"".join((length, size.to_bytes(2), topic)), properties + payload)
 
 
@@ -127,6 +127,4 @@ def encode_answer(kind: PacketType, packet_id: int) -> bytes:
 
 
 def _too_long(topic: bytes) -> UnsendablePacket:
-    return UnsendablePacket(
-        f"the topic name has {len(topic)} bytes; allowed are {fields.MOST_BYTES}"
-    )
+    return UnsendablePacket(f"the topic name has {len(topic)} bytes; allowed are {MOST_BYTES}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from speedo_trio.errors import ConfigError, IncompleteFrame, MalformedPacket, MQTTError
 from speedo_trio.mqtt.wire.body import Body
 from speedo_trio.mqtt.wire.connect import decode_connect, read_level, version_of
-from speedo_trio.mqtt.wire.decoder import check_head, decode
+from speedo_trio.mqtt.wire.decoder import check_head, decode_body
 from speedo_trio.mqtt.wire.known_topics import KNOWN, learn
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.packets import PubAck, PubComp, Publish, PubRec, PubRel
@@ -232,7 +232,7 @@ class PacketReader:
         found = self._find(data, 0)
         if found is None:
             return 0
-        start, end = found
+        _, start, end = found
         body = Body(data[start:end], "CONNECT")
         name, self.level = read_level(body)
         version = version_of(name, self.level)
@@ -247,13 +247,14 @@ class PacketReader:
         found = self._find(data, start)
         if found is None:
             return 0
-        body, end = found
+        kind, at, end = found
+        body = Body(data[at:end], kind.name)
         assert self.version is not None
-        packets.append(decode(data[start], data[body:end], self.version))
+        packets.append(decode_body(body, kind, data[start] & 0x0F, self.version))
         return end
 
-    def _find(self, data: bytes, start: int) -> tuple[int, int] | None:
-        """Give where the body begins and ends; or None when it has not come as a whole.
+    def _find(self, data: bytes, start: int) -> tuple[PacketType, int, int] | None:
+        """Give the type, and where the body begins and ends; None when not all of it has come.
 
         Raises:
             MalformedPacket: The fixed header is none.
@@ -286,4 +287,4 @@ class PacketReader:
         if end > len(data):
             self._needed = end - start
             return None
-        return body, end
+        return kind, body, end

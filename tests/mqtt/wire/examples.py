@@ -105,7 +105,7 @@ BOTH_WAYS: dict[str, Example] = {
     ),
     "CONNECT 3.1.1, all of it": Example(
         V4,
-        b"\x10\x1c" + MQTT + b"\x04\xf6\x00\x0a\x00\x01c\x00\x01w\x00\x02\x00\xff"
+        b"\x10\x1a" + MQTT + b"\x04\xf6\x00\x0a\x00\x01c\x00\x01w\x00\x02\x00\xff"
         b"\x00\x01u\x00\x01\x80",
         Connect(
             version=V4,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from speedo_trio.errors import MQTTError
-from speedo_trio.mqtt.wire.fields import variable
+from speedo_trio.mqtt.wire.fields import write_variable
 from speedo_trio.mqtt.wire.packets import Packet
 from speedo_trio.mqtt.wire.reader import PacketReader
 
@@ -47,4 +47,12 @@ def cut(data: bytes, places: Iterable[int]) -> Iterator[bytes]:
 
 def with_length(head: int, body: bytes) -> bytes:
     """A packet of its first byte and body."""
-    return bytes((head,)) + variable(len(body)) + body
+    return bytes((head,)) + write_variable(len(body)) + body
+
+
+def whole(data: bytes) -> tuple[int, bytes]:
+    """A packet's first byte and body; its length must be right."""
+    start = next(end for end in range(2, 6) if data[end - 1] < 0x80)
+    head, body = data[0], data[start:]
+    assert data == with_length(head, body)
+    return head, body

@@ -13,6 +13,7 @@ from speedo_trio.mqtt.wire.packets import Packet
 from speedo_trio.mqtt.wire.reason_codes import ALLOWED_REASONS, ReasonCode
 from speedo_trio.mqtt.wire.versions import Version
 from tests.mqtt.wire.examples import BOTH_WAYS, READ_ONLY, V3, V4, V5, Example
+from tests.mqtt.wire.streams import whole
 
 MALFORMED = ReasonCode.MALFORMED_PACKET
 PROTOCOL = ReasonCode.PROTOCOL_ERROR
@@ -48,6 +49,12 @@ WRONG: dict[str, Wrong] = {
     ),
     "[MQTT-3.8.1-1] SUBSCRIBE, DUP in 3.1.1": Wrong(
         V4, 0x8A, b"\0\1\0\1a\0", MALFORMED, "SUBSCRIBE has the flags 0xa"
+    ),
+    "[MQTT-2.1.3-1] PUBACK, DUP in 3.1": Wrong(
+        V3, 0x48, b"\0\1", MALFORMED, "PUBACK has the flags 0x8; allowed are 0x0"
+    ),
+    "[MQTT-2.1.3-1] PUBREL, QoS 2 in 3.1": Wrong(
+        V3, 0x64, b"\0\1", MALFORMED, "PUBREL has the flags 0x4; allowed are 0x2"
     ),
     "[MQTT-2.1.3-1] SUBACK": Wrong(V4, 0x92, b"\0\1\0", MALFORMED, "SUBACK has the flags 0x2"),
     "[MQTT-3.10.1-1] UNSUBSCRIBE": Wrong(
@@ -275,12 +282,6 @@ WRONG: dict[str, Wrong] = {
 }
 
 
-def whole(data: bytes) -> tuple[int, bytes]:
-    """A packet's first byte and body."""
-    length = next(end for end in range(1, 5) if data[end] < 0x80)
-    return data[0], data[length + 1 :]
-
-
 @pytest.mark.parametrize("name", [*BOTH_WAYS, *READ_ONLY])
 def test_bytes_have_a_meaning(name: str) -> None:
     """The bytes of the table are the packet beside them."""
@@ -334,10 +335,9 @@ def test_reason_codes_of_a_type(kind: PacketType) -> None:
     for value in range(0x100):
         try:
             decode(head, bodies.get(kind, b"\0\1%c") % value, V5)
-        except MQTTError as error:
-            assert error.reason == PROTOCOL
-        else:
-            read.add(value)
+        except MQTTError:
+            continue
+        read.add(value)
 
     assert set(ALLOWED_REASONS[kind]) == read
 
