@@ -13,6 +13,7 @@ from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.state.session import Session
 from speedo_trio.mqtt.state.sessions import Sessions
 from speedo_trio.mqtt.state.terms import MQTTTerms
+from speedo_trio.mqtt.wire.encoder import encode
 from speedo_trio.mqtt.wire.packets import (
     ConnAck,
     Connect,
@@ -52,9 +53,7 @@ class Hub:
         self.published.append(publication)
         taken = self.exchange.publish(publication)
         if publication.retain:
-            self.exchange.retain(
-                publication, now=self.world.now, expires=publication.expires_at
-            )
+            self.exchange.retain(publication, now=self.world.now, expires=publication.expires_at)
         return taken
 
     def publish_will(self, session: Session, will: MQTTPublication) -> None:
@@ -197,7 +196,7 @@ class World:
             own["session_expiry_interval"] = expiry
         given = Properties(**own) if own and version is V5 else None
         packet = Connect(client_id=client_id, version=version, properties=given, **connect)
-        assert peer.send(packet) is None
+        assert peer.client.receive_data(encode(packet, version), self.now) is None
         first, *rest = peer.line.frames
         (connack,) = PacketReader(version).feed(first)
         assert isinstance(connack, ConnAck)
