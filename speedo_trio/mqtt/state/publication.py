@@ -232,8 +232,8 @@ def _list(body: bytes, left: int | None, identifiers: tuple[int, ...], alias: in
     if left is not None:
         parts += (_EXPIRY, left.to_bytes(4))
     for identifier in identifiers:  # [MQTT-3.3.4-3]
-        parts += (_SUBSCRIPTION, fields.variable(identifier))
+        parts += (_SUBSCRIPTION, fields.write_variable(identifier))
     if alias:
         parts += (_ALIAS, alias.to_bytes(2))
     whole = b"".join(parts)
-    return fields.variable(len(whole)) + whole
+    return fields.write_variable(len(whole)) + whole
