@@ -1,7 +1,7 @@
 """WebSocket over a wire (RFC 6455): a server's end, its binary messages as a stream of bytes.
 
 Where a message ends means nothing: MQTT, for one, says that its packets may begin and end anywhere
-in them (MQTT-6.0.0-4). wsproto, which reads the frames, is not needed for the rest of the house.
+in them (MQTT-6.0.0-2). wsproto, which reads the frames, is not needed for the rest of the house.
 """
 
 from __future__ import annotations

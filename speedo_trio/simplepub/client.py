@@ -179,7 +179,7 @@ async def connect_stream(
                 yield Client(session)
                 await session.leave()
             finally:
-                await session.close()
+                session.close()
     except BaseExceptionGroup as group:
         # The nursery's own group: around what the block raised, as reading raises nothing.
         if len(group.exceptions) > 1:

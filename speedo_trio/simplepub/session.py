@@ -58,9 +58,7 @@ class Session:
     stream.
     """
 
-    __slots__ = (
-        *("_closed", "_end", "_finished", "_inbox", "_reading", "_requests", "_sender", "_stream"),
-    )
+    __slots__ = (*("_end", "_finished", "_inbox", "_reading", "_requests", "_sender", "_stream"),)
 
     def __init__(self, stream: trio.abc.Stream, buffer: int) -> None:
         self._stream = stream
@@ -70,7 +68,6 @@ class Session:
         self._reading = trio.CancelScope(shield=True)  # `finish` cancels it, and nobody else
         self._end: ConnectionClosed | ProtocolError | None = None
         self._finished = trio.Event()
-        self._closed = trio.Event()
 
     # What calls do
 
@@ -130,11 +127,9 @@ class Session:
                 return
             await self._finished.wait()
 
-    async def close(self) -> None:
-        """End the session, if nothing else has, and wait until the stream is closed."""
+    def close(self) -> None:
+        """End the session, if nothing else has; `read` then closes the stream and returns."""
         self.finish(ConnectionClosed("this client has left its block"))
-        with trio.move_on_after(2 * GOODBYE_SECONDS, shield=True):
-            await self._closed.wait()
 
     def finish(self, error: ConnectionClosed | ProtocolError) -> None:
         """End the session: all calls that wait, and all later ones, raise that error."""
@@ -173,7 +168,6 @@ class Session:
                 if self._reading.cancelled_caught:
                     closing.cancel()  # forcefully: without TLS's own goodbye
                 await self._stream.aclose()
-            self._closed.set()
 
     async def _read_frames(self) -> ConnectionClosed | ProtocolError:
         """Read until something ends it; what that was."""

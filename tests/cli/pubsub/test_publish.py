@@ -137,11 +137,11 @@ def close_stdin() -> None:
 
 def test_a_stdin_that_cannot_be_read(served: Served, start: Start) -> None:
     """It is told why."""
-    directory = os.open("/", os.O_RDONLY)
-    pub = start("pub", "a", "--lines", "--url", served.url, stdin=directory)
-    os.close(directory)
+    only_written = os.open(os.devnull, os.O_WRONLY)
+    pub = start("pub", "a", "--lines", "--url", served.url, stdin=only_written)
+    os.close(only_written)
 
-    assert pub.end() == (2, "", "trio-speedo: cannot read stdin: Is a directory\n")
+    assert pub.end() == (2, "", "trio-speedo: cannot read stdin: Bad file descriptor\n")
 
 
 def test_lines_are_published_as_they_come(served: Served, start: Start) -> None:
@@ -202,10 +202,9 @@ def test_nobody_listens(capfd: pytest.CaptureFixture[str]) -> None:
 def test_the_server_refuses(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
     """Its reason is the line."""
     assert run(["pub", "$SYS/a", "b", "--url", served.url]) == 1
-    assert capfd.readouterr().err == (
-        "trio-speedo: the server closed the connection: "
-        "a message under '$SYS/a'; $SYS is the server's own\n"
-    )
+    err = capfd.readouterr().err
+    assert err.startswith("trio-speedo: the server closed the connection: a message under ")
+    assert err.endswith("'$SYS/a'; $SYS is the server's own\n")
 
 
 def test_a_reason_commands_no_terminal(odd: MakeOdd, capfd: pytest.CaptureFixture[str]) -> None:
