@@ -93,7 +93,8 @@ def test_a_reload_keeps_the_broker(start: Start, file: Path) -> None:
     with connect(port) as before:
         ask(before, SUB + KEPT, SUB + encode_pub(b"a", b"kept"))
         file.write_text(
-            'protocol = "simplepub"\n[simplepub]\nsubscriptions = 1\n[broker]\nretained_messages = 9\n'
+            'protocol = "simplepub"\n[simplepub]\nsubscriptions = 1\n'
+            "[broker]\nretained_messages = 9\n"
         )
         assert reload(process) == (
             "INFO speedo_trio: reconfigured: protocol, simplepub.subscriptions; "
