@@ -8,7 +8,7 @@ Next: `speedo_trio.simplepub.protocol`, which serves it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING
 
 from speedo_trio.broker.core import BrokerCore
 from speedo_trio.broker.limits import BrokerLimits
@@ -16,7 +16,7 @@ from speedo_trio.broker.message import TopicMessage
 from speedo_trio.broker.subscription import Subscription
 from speedo_trio.errors import ConfigError
 from speedo_trio.logs.event_log import EventLog
-from speedo_trio.pubsub.outbox import OutboxLimits, Overflow
+from speedo_trio.pubsub.outbox import OutboxLimits, Overflow, OverflowPolicy, check_overflow
 from speedo_trio.pubsub.publication import Publication
 from speedo_trio.server import DEFAULT_OBSERVER
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
     from speedo_trio.broker.stats import BrokerStats, SubscriberStats
     from speedo_trio.events import Observer
-
-OverflowPolicy: TypeAlias = Literal["drop-newest", "drop-oldest", "disconnect"]
-"""What happens to a message for a subscriber that reads too slowly: it is dropped, the one that has
-waited for longest is, or the subscriber is ended."""
 
 
 class Broker:
@@ -153,14 +149,3 @@ def outbox_limits(messages: int, size: int, overflow: str) -> OutboxLimits:
     """
     check_overflow(None, None, overflow)
     return OutboxLimits(messages=messages, bytes=size, overflow=Overflow(overflow))
-
-
-def check_overflow(owner: object, attribute: object, value: object) -> None:
-    """Validate an attrs field that is an `OverflowPolicy`.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if value not in get_args(OverflowPolicy):
-        allowed = " or ".join(map(repr, get_args(OverflowPolicy)))
-        raise ConfigError(f"overflow is {value!r}; allowed is {allowed}")

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from attrs import fields
 
 from speedo_trio.broker.broker import Broker
+from speedo_trio.mqtt.service import MQTT
 from speedo_trio.simplepub.protocol import SimplePub
 
 if TYPE_CHECKING:
     from speedo_trio.cli.settings import Settings
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
 
-_KEPT = ("broker",)
-"""Sections of what holds messages, and so can't change while it does."""
+_KEPT = ("broker", "mqtt")
+"""Sections of what holds messages or sessions, and so can't change while it does."""
 _CHANGING = ("simplepub",)
 """Sections of protocols, for new connections."""
 
@@ -22,6 +23,11 @@ _CHANGING = ("simplepub",)
 def make_simplepub(settings: Settings) -> SimplePub:
     """SimplePub on a broker of its own."""
     return SimplePub(Broker(settings.broker), settings.simplepub)
+
+
+def make_mqtt(settings: Settings) -> MQTT:
+    """MQTT on a broker of its own."""
+    return MQTT(Broker(settings.broker), settings.mqtt)
 
 
 def successor(
@@ -34,6 +40,8 @@ def successor(
         read: the one that the new settings ask for; what it would serve is not lost by that, as
             clients stay with the broker that they have.
     """
+    if isinstance(running, MQTT) and isinstance(read, MQTT):
+        return running
     if not (isinstance(running, SimplePub) and isinstance(read, SimplePub)):
         return read
     if running.settings == read.settings:

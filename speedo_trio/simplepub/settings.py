@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from speedo_trio.broker.broker import OverflowPolicy, check_overflow
 from speedo_trio.pubsub.bounds import bound
+from speedo_trio.pubsub.outbox import OverflowPolicy, check_overflow
 from speedo_trio.simplepub.frames import MAX_PAYLOAD
 
 

@@ -29,10 +29,10 @@ def check_connect(connect: Connect, capabilities: Capabilities) -> None:
     Raises:
         MQTTError: It doesn't.
     """
-    if connect.version not in capabilities.versions:
+    if connect.version not in capabilities.spoken:
         raise MQTTError(
             f"the version is {connect.version.name}; allowed are "
-            + ", ".join(each.name for each in sorted(capabilities.versions)),
+            + ", ".join(each.name for each in sorted(capabilities.spoken)),
             ReasonCode.UNSUPPORTED_PROTOCOL_VERSION,
         )
     _check_client_id(connect, capabilities)
