@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import fields
 
 from speedo_trio.broker.broker import Broker
+from speedo_trio.cli.protocols import ONE_PROCESS
 from speedo_trio.simplepub.protocol import SimplePub
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def successor(
 def protocol_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     """The names of the settings of protocols that differ: those that can change, those that can't.
 
-    Nothing when the protocol is another one.
+    Nothing when the protocol is another one, or has no such settings.
     """
-    if old.protocol != new.protocol:
+    if old.protocol != new.protocol or new.protocol not in ONE_PROCESS:
         return [], []
     return _differing(old, new, _CHANGING), _differing(old, new, _KEPT)
 

@@ -76,10 +76,11 @@ class Reloader:
             needs_restart += changed
             changed = []
         ours, kept = protocol_changes(self._settings, settings)
-        if settings.protocol == self._settings.protocol:
+        others = [name for name in event.changed if not ours or name != "factory"]
+        if settings.protocol == self._settings.protocol:  # else its broker was made from these
             running["broker"] = self._settings.broker
         self._settings = evolve(settings, **running)
         return Reconfigured(
-            changed=(*event.changed, *ours, *changed),
+            changed=(*others, *ours, *changed),
             needs_restart=(*needs_restart, *event.needs_restart, *kept),
         )
