@@ -21,12 +21,19 @@ from speedo_trio.simplepub.frames import (
 from speedo_trio.simplepub.protocol import SimplePub
 from speedo_trio.simplepub.settings import SimplePubSettings
 from tests.cli.conftest import PATIENCE, Start
-from tests.cli.test_reload import reload
+from tests.cli.test_reload import logged, reload
 from tests.cli.test_run import LOCAL
 
 SUB = encode_sub([b"#"])
 KEPT = encode_pub(b"a", b"kept", retain=True)
 PING = encode_sub([])
+CHANGED = """
+protocol = "simplepub"
+[simplepub]
+subscriptions = 1
+[broker]
+retained_messages = 9
+"""
 
 
 def exactly(connection: socket.socket, size: int) -> bytes:
@@ -92,13 +99,10 @@ def test_a_reload_keeps_the_broker(start: Start, file: Path) -> None:
     port = process.port()
     with connect(port) as before:
         ask(before, SUB + KEPT, SUB + encode_pub(b"a", b"kept"))
-        file.write_text(
-            'protocol = "simplepub"\n[simplepub]\nsubscriptions = 1\n'
-            "[broker]\nretained_messages = 9\n"
-        )
-        assert reload(process) == (
-            "INFO speedo_trio: reconfigured: protocol, simplepub.subscriptions; "
-            "needs a restart: broker.retained_messages"
+        file.write_text(CHANGED)
+        assert reload(process) == "INFO speedo_trio: reconfigured: simplepub.subscriptions"
+        assert logged(process) == (
+            "WARNING speedo_trio: broker.retained_messages changed: needs a restart"
         )
         with connect(port) as after:
             ask(after, SUB, SUB + KEPT)
@@ -115,11 +119,24 @@ def test_a_reload_of_another_protocol(start: Start, file: Path) -> None:
     process = start("serve", *LOCAL, "--config", "server.toml")
     port = process.port()
     file.write_text('protocol = "simplepub"\n[broker]\nretained_messages = 1\n')
-    assert reload(process) == "INFO speedo_trio: reconfigured: protocol"
+    assert reload(process) == "INFO speedo_trio: reconfigured: factory"
     with connect(port) as client:
         ask(client, KEPT + PING, PING)
         text = "no room to retain a message of 4 bytes: 1 messages of 5 bytes are retained"
         ask(client, encode_pub(b"b", b"kept", retain=True), encode_disconnect(text))
+    assert text in logged(process)
+    assert reload(process) == "INFO speedo_trio: reconfigured: nothing changed"
+    file.write_text('protocol = "simplepub"\n[broker]\nretained_messages = 2\n')
+    assert reload(process) == "INFO speedo_trio: reconfigured: nothing changed"
+    assert logged(process).endswith("broker.retained_messages changed: needs a restart")
+
+
+def test_settings_of_a_protocol_that_is_not_served(start: Start, file: Path) -> None:
+    """Nobody needs to hear of them."""
+    file.write_text("")
+    process = start("serve", *LOCAL, "--config", "server.toml")
+    process.port()
+    file.write_text(CHANGED.replace('simplepub"', 'echo"'))
     assert reload(process) == "INFO speedo_trio: reconfigured: nothing changed"
 
 
@@ -195,3 +212,4 @@ def test_changes() -> None:
         ["broker.topic_levels", "broker.route_bytes"],
     )
     assert protocol_changes(old, evolve(new, protocol="echo")) == ([], [])
+    assert protocol_changes(evolve(old, protocol="echo"), evolve(new, protocol="echo")) == ([], [])

@@ -757,6 +757,7 @@ async def test_asking_without_reading() -> None:
     async with serving(limited(waiting_bytes=100_000)) as scene:
         for question in (PING, encode_unsub([b"x" * 1000])):
             client = scene.connect_lockstep()
+            await client.ask(PING)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(client.send, question * 100_000)
                 await until(lambda: scene.protocol.broker.core.members == {})
