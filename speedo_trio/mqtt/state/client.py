@@ -179,7 +179,6 @@ class Client(Machine):
             judge(verdict, now)
         except MQTTError as error:
             self._err(error, now)
-        self.taken = 0
         return self._go_on(now, turn)
 
     @property

@@ -130,7 +130,6 @@ def _accept(machine: Machine, allow: Allow, now: float) -> None:
     machine.session = session
     machine.steps = 0
     machine.keep_alive = keep_alive(connect, own)
-    machine.heard = now
     machine.enter(State.CONNECTED)
     five = connect.version is FIVE
     session.incoming.attach(

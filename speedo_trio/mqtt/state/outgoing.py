@@ -245,8 +245,6 @@ class Outgoing:
         """
         while self._again and self._may_send_again():
             self._send_again(self._again.popleft(), now)
-        if self._again:
-            return False
         while self._may_send():
             message = self._backlog.take()
             if message is None:
@@ -334,7 +332,7 @@ class Outgoing:
     def _send_again(self, packet_id: int, now: float) -> None:
         """Send a message that an earlier connection didn't see the end of."""
         message = self._published.get(packet_id)
-        if message is None or packet_id not in self._uncharged:
+        if message is None:
             return  # it was acknowledged meanwhile
         publication = message[0]
         assert isinstance(publication, MQTTPublication)  # with a QoS above 0

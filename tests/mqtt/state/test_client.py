@@ -284,6 +284,31 @@ def test_packets_wait_for_a_verdict() -> None:
     assert [PubAck, PubRec, PingResp] == [type(packet) for packet in peer.take()]
 
 
+def test_a_host_that_decides_is_asked_about_each_message() -> None:
+    """Plain ones too, which go the short way else."""
+    world = World()
+    peer = world.connect(asking=Asking(publish=True))
+
+    ask = peer.client.receive_data(encode(publish(0), V5), 0)
+
+    assert isinstance(ask, AskPublish)
+    assert [] == world.hub.published
+    peer.client.answer(ask, ALLOW, 0)
+    assert [ask.publication] == world.hub.published
+
+
+def test_the_time_that_a_host_takes_is_not_the_clients() -> None:
+    """[MQTT-3.1.2-22] The keep alive counts from the verdict."""
+    world = World()
+    peer = world.connect(asking=Asking(publish=True), keep_alive=10)
+    ask = peer.send(publish(0))
+    world.now += 100
+
+    peer.client.answer(ask, ALLOW, world.now)
+
+    assert world.now + 15 == peer.client.deadline
+
+
 def test_a_host_that_errs_is_told() -> None:
     """Packets or turns while an ask waits, an answer to another ask, a verdict that is none."""
     world = World()
@@ -312,6 +337,7 @@ def test_a_verdict_that_comes_after_the_end_does_nothing() -> None:
     assert peer.client.proceed(0) is None
 
     assert ([], [], None) == (world.hub.published, peer.line.frames, peer.closed)
+    assert not peer.client.busy
 
 
 # Time

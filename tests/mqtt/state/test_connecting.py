@@ -242,6 +242,17 @@ def test_the_session_expiry() -> None:
     assert [0, 50, 100, 0, 100, NEVER] == expiries
 
 
+def test_no_more_aliases_are_used_than_the_server_likes() -> None:
+    """[MQTT-3.1.2-26] Though the client allows more."""
+    world = World(topic_aliases_sent=1)
+    peer = world.connect(properties={"topic_alias_maximum": 10})
+    peer.ask(subscribe(b"#"))
+    for topic in (b"a", b"b", b"a", b"b"):
+        world.publish(topic)
+
+    assert [b"a", b"b", b"", b"b"] == [each.topic for each in only(peer.take(), Publish)]
+
+
 # The host decides
 
 

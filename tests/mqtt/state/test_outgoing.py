@@ -338,6 +338,24 @@ def test_while_the_client_is_away() -> None:
     assert (0, 0) == (side.outgoing.waiting, side.outgoing.waiting_bytes)
 
 
+def test_what_waits_is_not_passed_when_there_is_room_again() -> None:
+    """[MQTT-4.6.0-5] Though nobody has called for it yet: what waits, or is to be sent again."""
+    for again in (False, True):
+        side = connected()
+        side.line.congested = not again
+        side.put(b"1")
+        if again:
+            line = side.line = Line()
+            line.congested = True
+            side.outgoing.attach(line, Receiver(version=V5), side._overflowed)
+        side.line.congested = False
+
+        side.put(b"2")
+        side.outgoing.pump(0)
+
+        assert [b"1", b"2"] == payloads(side.take())
+
+
 @pytest.mark.parametrize("overflow", Overflow)
 def test_the_backlog_is_full(overflow: Overflow) -> None:
     """The newest or the oldest goes, and is counted; or the connection ends, if there is one."""
@@ -479,6 +497,28 @@ def test_an_alias_is_not_set_by_what_may_be_dropped() -> None:
     side.put(qos=0)
 
     assert [b"a", b""] == [each.topic for each in side.sent()]
+
+
+def test_an_alias_is_not_set_on_a_line_that_drops_later() -> None:
+    """A mailbox that takes a message may drop it for newer ones."""
+
+    class Dropping(Line):
+        def put(self, frame: bytes) -> bool:
+            if not self.congested:
+                self.frames.append(frame)
+            return True
+
+    side = connected()
+    side.line = Dropping()
+    receiver = Receiver(version=V5, topic_alias_maximum=2)
+    side.outgoing.attach(side.line, receiver, side._overflowed)
+    side.line.congested = True
+    side.put(qos=0)
+    side.line.congested = False
+
+    side.put(qos=0)
+
+    assert [b"a"] == [each.topic for each in side.sent()]
 
 
 # Again

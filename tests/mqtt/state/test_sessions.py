@@ -165,6 +165,20 @@ def test_the_expiry_begins_anew_with_each_connection() -> None:
     assert 0 == len(world.sessions)
 
 
+def test_a_session_that_is_taken_up_has_no_end_any_more() -> None:
+    """[MQTT-4.1.0-1] What was to be done while the client was away isn't."""
+    world = World(maximum_offline_sessions=1)
+    world.keep(expiry=60, will=will(delay=30)).drop()
+    peer = world.keep(expiry=60)
+    assert (0, None) == (world.sessions.offline, world.sessions.deadline)
+    world.keep("other").drop()
+
+    assert 0 == world.later(1000)
+
+    assert peer.closed is None
+    assert world.sessions.get("client") is peer.session
+
+
 def test_a_session_for_ever() -> None:
     """[MQTT-3.1.2-23] 0xFFFFFFFF has no end, nor has one of 3.1.1, if the server has none."""
     world = World(maximum_session_expiry=NEVER)
@@ -254,14 +268,17 @@ def test_a_will_is_published_as_it_was_given() -> None:
     assert 1 == len(world.hub.exchange.retained)
 
 
-def test_a_will_is_published_once() -> None:
-    """[MQTT-3.1.2-10] Not again with the next connection, or the end of the session."""
+@pytest.mark.parametrize("delay", [0, 10])
+def test_a_will_is_published_once(delay: int) -> None:
+    """[MQTT-3.1.2-10] Not again with the end of the session, or the next connection."""
     world = World()
-    world.keep(will=will()).drop()
+    world.keep(will=will(delay)).drop()
+    world.later(10)
+    world.later(1e6)
     world.keep().drop()
     world.later(1e6)
 
-    assert 1 == len(world.hub.wills)
+    assert (1, 0) == (len(world.hub.wills), len(world.sessions))
 
 
 def test_without_a_will_none_is_published() -> None:
