@@ -12,8 +12,10 @@ from speedo_trio.mqtt.state.capabilities import Capabilities
 from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.outbox import OutboxLimits, Overflow
 
+V31 = Version.MQTT_3_1
+
 EDGES: dict[str, tuple[list[Any], list[Any]]] = {
-    "versions": ([frozenset({Version.MQTT_3_1})], [frozenset(), {Version.MQTT_5_0}, frozenset({6})]),
+    "versions": ([frozenset({V31})], [frozenset(), {V31}, frozenset({6})]),
     "maximum_qos": ([0, 1, 2], [-1, 3, True, None]),
     "receive_maximum": ([1, 65_535], [0, 65_536]),
     "maximum_packet_size": ([64, 268_435_460], [63, 268_435_461]),

@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[Version, int | Non
     ("why", "version"), [(why, version) for why, case in REFUSED.items() for version in case[2]]
 )
 def test_what_is_refused(why: str, version: Version) -> None:
-    """[MQTT-3.2.2-7] [MQTT-3.1.4-1] [MQTT-3.2.2-12] [MQTT-3.2.2-13] [MQTT-3.1.3-8] [MQTT3-3.1.3-8]
+    """[MQTT-3.2.2-7] [MQTT-3.1.4-1] [MQTT-3.2.2-12] [MQTT-3.2.2-13] [MQTT-3.1.3-8] [MQTT3-3.1.3-8].
 
     [MQTT3-3.1.3-9] [MQTT3-3.2.2-6] [MQTT-4.12.0-1] [MQTT-3.2.2-6] By CONNACK as the version can say
     it, and the connection closes. No session begins, and no earlier one ends.
@@ -207,7 +207,7 @@ def test_connack_comes_first(version: Version) -> None:
 
 @pytest.mark.parametrize("version", [V311, V5])
 def test_session_present(version: Version) -> None:
-    """[MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6]"""
+    """[MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6]."""
     world = World()
 
     def present(**connect: Any) -> bool:
@@ -285,7 +285,7 @@ def test_the_host_is_asked_and_allows(version: Version) -> None:
     ],
 )
 def test_the_host_refuses(reason: ReasonCode, codes: tuple[int | None, int]) -> None:
-    """[MQTT-3.1.4-2] [MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT3-3.2.2-6]
+    """[MQTT-3.1.4-2] [MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT3-3.2.2-6].
 
     [MQTT-3.1.4-6] What came meanwhile is dropped, and no will is published.
     """
@@ -343,12 +343,14 @@ def test_a_connection_that_breaks_before_the_verdict() -> None:
 
 
 def begin(world: World) -> tuple[Peer, Any]:
+    """A client that wants to authenticate; what the host is asked."""
     peer = world.open(ASKING)
     properties = Properties(authentication_method="m", authentication_data=b"1")
     return peer, peer.send(Connect(client_id="client", properties=properties))
 
 
 def auth(reason: ReasonCode, method: str | None = "m", data: bytes | None = None) -> Auth:
+    """An AUTH."""
     return Auth(reason, Properties(authentication_method=method, authentication_data=data))
 
 

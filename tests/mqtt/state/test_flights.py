@@ -22,7 +22,7 @@ ROWS = [line.split() for line in TABLE.strip().splitlines()[1:]]
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: " ".join(row[:-4]))
 def test_each_step(row: list[str]) -> None:
-    """[MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.4.0-2] [MQTT-4.8.2-6]"""
+    """[MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.4.0-2] [MQTT-4.8.2-6]."""
     steps = STEPS[PacketType[row[0]], row[1] == "0x80"]
 
     assert [Step[name] for name in row[-4:]] == [*steps]

@@ -10,6 +10,7 @@ from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 
 def attached(most: int = 2) -> Incoming:
+    """One with a connection."""
     incoming = Incoming()
     incoming.attach(most, 0)
     return incoming

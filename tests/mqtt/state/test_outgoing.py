@@ -61,6 +61,7 @@ class Side:
 
 
 def connected(**more: Any) -> Side:
+    """One with a connection."""
     side = Side(**more.pop("capabilities", {}))
     side.attach(**more)
     return side
@@ -85,7 +86,7 @@ def test_qos_0(version: Version) -> None:
 
 @pytest.mark.parametrize(("qos", "version"), [(qos, v) for qos in (1, 2) for v in Version])
 def test_a_first_sending(qos: int, version: Version) -> None:
-    """[MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-3.3.1-3] [MQTT-3.3.2-3]
+    """[MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-3.3.1-3] [MQTT-3.3.2-3].
 
     With an identifier that is not in use, and DUP 0.
     """
@@ -111,7 +112,9 @@ def test_the_lower_qos(granted: int) -> None:
 
 
 def test_properties_go_on_as_they_came() -> None:
-    """[MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
+    """[MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18].
+
+    [MQTT-3.3.2-20]
 
     User properties in order, repeats included; what concerns only the publisher doesn't.
     """
@@ -320,9 +323,9 @@ def test_while_the_line_is_congested_messages_wait() -> None:
 
     assert (True, False) == (side.put(), side.put(qos=0))
     assert [] == side.take()
-    assert not side.outgoing.unfinished
-    side.line.congested = False
-    assert side.outgoing.unfinished
+    for congested in (True, False):
+        side.line.congested = congested
+        assert (not congested) == side.outgoing.unfinished
     side.outgoing.pump(0)
     assert [b"x"] == payloads(side.take())
 
@@ -408,6 +411,7 @@ def test_what_waited_or_was_in_flight_is_too_large_now() -> None:
 
 
 def expiring(seconds: int, received_at: float = 0, qos: int = 1) -> MQTTPublication:
+    """A message that has so long."""
     properties = Properties(message_expiry_interval=seconds)
     return MQTTPublication(b"a", b"x", qos, False, properties, None, received_at)
 
@@ -465,7 +469,7 @@ def test_topic_aliases() -> None:
 
 
 def test_no_topic_aliases_for_who_takes_none() -> None:
-    """[MQTT-3.1.2-27]"""
+    """[MQTT-3.1.2-27]."""
     side = connected(topic_alias_maximum=0)
 
     side.put()
@@ -525,7 +529,7 @@ def test_an_alias_is_not_set_on_a_line_that_drops_later() -> None:
 
 
 def test_what_was_in_flight_is_sent_again_in_order_before_anything_new() -> None:
-    """[MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.6.0-1] [MQTT-4.6.0-4] [MQTT-4.3.3-3]"""
+    """[MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.6.0-1] [MQTT-4.6.0-4] [MQTT-4.3.3-3]."""
     side = connected()
     for number in range(5):
         side.put(b"%d" % number, qos=1 + number % 2)

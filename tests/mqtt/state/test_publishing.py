@@ -35,8 +35,9 @@ DENIED = ReasonCode.NOT_AUTHORIZED
 def wrong(peer: Peer, packet: Publish) -> ReasonCode:
     """Send what ends the connection; the reason that the client is told."""
     (disconnect,) = only(peer.ask(packet), Disconnect)
-    assert disconnect.reason is peer.closed
-    return peer.closed  # type: ignore[return-value]  # it is not None
+    reason: ReasonCode = disconnect.reason
+    assert reason is peer.closed
+    return reason
 
 
 # Answers
@@ -237,7 +238,7 @@ def test_the_clients_identifiers_are_not_the_servers() -> None:
 def test_what_ends_the_connection(
     capabilities: dict[str, Any], packet: Publish, reason: int
 ) -> None:
-    """[MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.3.4-6] [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18]
+    """[MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.3.4-6] [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18].
 
     Nothing is published.
     """

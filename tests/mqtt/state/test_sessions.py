@@ -10,8 +10,8 @@ from speedo_trio.mqtt.state.capabilities import NEVER
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.state.sessions import new_client_id
 from speedo_trio.mqtt.wire.packets import (
-    Connect,
     ConnAck,
+    Connect,
     Disconnect,
     PubAck,
     Publish,
@@ -71,7 +71,7 @@ def test_the_first_connection_closes_late() -> None:
 
 
 def test_a_session_is_taken_up() -> None:
-    """[MQTT-3.1.2-5] [MQTT-4.5.0-1] [MQTT3-3.1.2-5] Subscriptions, what waits, what is in flight."""
+    """[MQTT-3.1.2-5] [MQTT-4.5.0-1] [MQTT3-3.1.2-5] With what waits and is in flight."""
     world = World()
     peer = world.subscriber(client_id="client")
     world.publish(qos=1, payload=b"flight")
@@ -245,7 +245,7 @@ def test_deadlines_that_are_void_do_not_pile_up() -> None:
 
 
 def test_a_will_is_published_as_it_was_given() -> None:
-    """[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10] [MQTT-3.1.3-9]
+    """[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10] [MQTT-3.1.3-9].
 
     Without its delay; [MQTT-3.3.2-17] [MQTT-3.3.2-18] user properties are in order.
     """
@@ -338,7 +338,7 @@ def test_a_will_is_cancelled() -> None:
 
 @pytest.mark.parametrize("delay", [None, 0, 10])
 def test_the_will_of_a_connection_that_is_taken_over(delay: int | None) -> None:
-    """[MQTT-3.1.3-9] [MQTT-3.1.4-3] It is published, but if it is delayed and the session goes on."""
+    """[MQTT-3.1.3-9] [MQTT-3.1.4-3] It is published, unless delayed with a session that goes on."""
     world = World()
     world.keep(will=will(delay))
 
