@@ -78,8 +78,8 @@ class Publish:
     properties: Properties | None = None
     raw: bytes | None = field(default=None, eq=False, repr=False)
     """The packet's own bytes, as read: only of one that has QoS 0, no properties, and is not to be
-    retained. They may be sent on as they are to those who speak the same version, 3.1 and 3.1.1
-    being alike."""
+    retained; and not of one over 16 KiB, which would be held twice. They may be sent on as they are
+    to those who speak the same version, 3.1 and 3.1.1 being alike."""
 
 
 @define

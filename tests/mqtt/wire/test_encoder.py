@@ -75,6 +75,10 @@ UNSENDABLE: dict[str, Unsendable] = {
     "[MQTT-4.7.3-1] PUBLISH with other properties": Unsendable(
         V5, Publish(b"", properties=Properties(content_type="t")), "the topic name is empty"
     ),
+    "[MQTT-3.3.2-2] PUBLISH with a topic alias": Unsendable(
+        *(V5, Publish(b"a/#", properties=Properties(topic_alias=1))),
+        "the topic name b'a/#' has a wildcard",
+    ),
     "[MQTT-4.7.3-3] PUBLISH": Unsendable(
         V4, Publish(b"t" * 65536), "the topic name has 65536 bytes; allowed are 65535"
     ),

@@ -84,6 +84,14 @@ def test_too_long(version: Version) -> None:
             encoded(b"abc", bytes(268_435_451), version=version)
 
 
+def test_the_longest_topic_name() -> None:
+    """[MQTT-4.7.3-3] 65,535 bytes are allowed."""
+    topic = b"a" * 65535
+
+    assert len(encode_publish(topic, b"", version=V4)) == 4 + 2 + 65535
+    assert share_publish(topic, b"").size == len(encode_publish(topic, b"", 1, packet_id=1))
+
+
 def test_answers() -> None:
     """They are what the encoder gives for success, in all versions."""
     for version in Version:

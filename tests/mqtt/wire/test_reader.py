@@ -359,6 +359,7 @@ def test_the_raw_bytes() -> None:
         Publish(b"a", retain=True),
         Publish(b"a", qos=1, packet_id=1),
         Publish(b"a", properties=Properties(content_type="t")),
+        Publish(b"a", bytes(16_384)),
     ],
 )
 def test_no_raw_bytes(packet: Publish) -> None:
