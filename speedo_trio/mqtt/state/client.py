@@ -271,7 +271,7 @@ class Client(Machine):
                 )
             else:
                 ask = table.get(type(packet), on_what_is_wrong)(self, packet, now)
-                if ask is not None:
+                if ask is not None:  # the next packets wait [MQTT-4.6.0-2] [MQTT-4.6.0-3]
                     return ask
                 work += 1 + self.taken
                 self.taken = 0

@@ -166,7 +166,7 @@ class Outgoing:
         self._quota = min(receiver.receive_maximum, self._window)
         aliases = receiver.topic_alias_maximum
         self._aliases = AliasesOut(aliases) if aliases else None  # [MQTT-3.1.2-27]
-        self._again = deque(self._published)
+        self._again = deque(self._published)  # [MQTT-4.6.0-1]
         self._uncharged = {*self._published, *self._released}
 
     def detach(self) -> None:
@@ -213,7 +213,8 @@ class Outgoing:
                 retain = own.retain_as_published and publication.retain
                 message = (publication, qos, retain, own.identifiers)
                 return self._pass(message, publication)
-        if self._put is None:  # [MQTT-4.5.0-1]
+        # Whatever the quota is [MQTT-4.9.0-3], but not to who is away [MQTT-4.5.0-1].
+        if self._put is None:
             return False
         if own.plain and self._aliases is None:
             frame = publication.encoded(self._family, self._encode)
@@ -311,10 +312,14 @@ class Outgoing:
         )
 
     def _pass(self, message: Message, publication: MQTTPublication) -> bool:
-        """Send a message with QoS 1 or 2 that was published just now, or let it wait."""
+        """Send a message with QoS 1 or 2 that was published just now, or let it wait.
+
+        Nothing passes what waits [MQTT-4.6.0-5] [MQTT-4.6.0-6].
+        """
         if not self._backlog and not self._again and self._may_send():
             return self._send_first(message, publication, 0)
-        put = self._backlog.put(message, away=self._line is None)  # [MQTT-4.5.0-1]
+        # [MQTT-4.5.0-1] [MQTT3-3.1.2-5]
+        put = self._backlog.put(message, away=self._line is None)
         if put is Put.DISCONNECT and self._overflowed is not None:
             self._overflowed()
         return put is Put.TAKEN

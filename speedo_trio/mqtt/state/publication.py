@@ -126,7 +126,7 @@ class MQTTPublication(Publication):
             found = shared.get(form)
             if found is not None:
                 return found
-        topic, properties = self.topic, NO_PROPERTIES
+        topic, properties = self.topic, NO_PROPERTIES  # [MQTT-3.3.2-3]
         if form is not None:
             waited, identifiers, alias, named = form
             topic = self.topic if named else b""

@@ -166,7 +166,7 @@ class Sessions:
         self._away.pop(session, None)
         session.client = client
         session.expiry = expiry
-        session.will = will  # [MQTT-3.1.2-7]
+        session.will = will  # [MQTT-3.1.2-7] [MQTT3-3.1.2-12]
         session.will_at = session.ends_at = None  # [MQTT-4.1.0-1]
         return session, present
 

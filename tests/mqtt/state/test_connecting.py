@@ -207,7 +207,7 @@ def test_connack_comes_first(version: Version) -> None:
 
 @pytest.mark.parametrize("version", [V311, V5])
 def test_session_present(version: Version) -> None:
-    """[MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6]."""
+    """[MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.4-4]."""
     world = World()
 
     def present(**connect: Any) -> bool:

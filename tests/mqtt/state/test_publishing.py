@@ -238,9 +238,9 @@ def test_the_clients_identifiers_are_not_the_servers() -> None:
 def test_what_ends_the_connection(
     capabilities: dict[str, Any], packet: Publish, reason: int
 ) -> None:
-    """[MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.3.4-6] [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18].
+    """[MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.3.4-6] [MQTT-3.3.2-9] [MQTT-3.2.2-17].
 
-    Nothing is published.
+    [MQTT-3.2.2-18] Nothing is published.
     """
     world = World(**capabilities)
 
