@@ -12,7 +12,6 @@ from speedo_trio.pubsub.subscriber import Terms
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from speedo_trio.mqtt.wire.packets import SubscriptionOptions
 
 
 class MQTTTerms(Terms):
@@ -59,16 +58,6 @@ class MQTTTerms(Terms):
         if len(others) == len(own):
             return _joined(own)
         return _joined(own, no_local=True, for_own=_joined(others) if others else None)
-
-
-def granted(options: SubscriptionOptions, qos: int, identifiers: tuple[int, ...]) -> MQTTTerms:
-    """Make the terms of a subscription, with the QoS that was granted."""
-    return MQTTTerms(
-        qos,
-        no_local=options.no_local,
-        retain_as_published=options.retain_as_published,
-        identifiers=identifiers,
-    )
 
 
 def _joined(

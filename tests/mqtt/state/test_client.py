@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from speedo_trio.errors import HandlerError, MQTTError
+from speedo_trio.errors import HandlerError, MQTTError, RetainedFull
 from speedo_trio.mqtt.state.asks import ALLOW, MORE, Asking, AskPublish
 from speedo_trio.mqtt.state.client import TRANSITIONS
 from speedo_trio.mqtt.state.machine import State
@@ -295,6 +295,29 @@ def test_a_host_that_decides_is_asked_about_each_message() -> None:
     assert [] == world.hub.published
     peer.client.answer(ask, ALLOW, 0)
     assert [ask.publication] == world.hub.published
+
+
+def test_a_message_that_ends_the_connection_when_it_is_allowed() -> None:
+    """An error behind the verdict is answered as one before it would be."""
+    world = World()
+    peer = world.connect(version=V311, asking=Asking(publish=True))
+    ask = peer.send(publish(1), PingReq())
+    world.hub.error = RetainedFull("full")
+
+    assert peer.client.answer(ask, ALLOW, world.now) is None
+
+    assert (ReasonCode.QUOTA_EXCEEDED, []) == (peer.closed, peer.take())
+
+
+def test_an_answer_that_no_client_can_take_is_left_out() -> None:
+    """[MQTT-3.1.2-24] As many reason codes as filters are more than it takes."""
+    peer = World(receive_maximum=65_535, topic_alias_maximum=0).connect(
+        properties={"maximum_packet_size": 20}
+    )
+    filters = [(b"%d" % number, SubscriptionOptions()) for number in range(20)]
+
+    assert [] == peer.ask(Subscribe(1, filters))
+    assert [PingResp()] == peer.ask(PingReq())
 
 
 def test_the_time_that_a_host_takes_is_not_the_clients() -> None:
