@@ -60,6 +60,9 @@ class Hub:
     def retained(self, topic_filter: bytes, now: float) -> Iterator[Publication]:
         return self.exchange.retained_for(topic_filter, now)
 
+    def pass_on(self, topic_filter: bytes, publication: Publication) -> None:
+        raise AssertionError(topic_filter)
+
     def session_began(self, session: Session) -> None:
         pass
 

@@ -211,7 +211,7 @@ class Outgoing:
             qos = min(qos, publication.qos)  # [MQTT-3.8.4-8]
             if qos:
                 retain = own.retain_as_published and publication.retain
-                message = (publication, qos, retain, own.identifiers)
+                message = (publication, qos, retain, own.identifiers, own.group)
                 return self._pass(message, publication)
         # Whatever the quota is [MQTT-4.9.0-3], but not to who is away [MQTT-4.5.0-1].
         if self._put is None:
@@ -223,7 +223,7 @@ class Outgoing:
             self.too_large += 1
             return False
         retain = own.retain_as_published and publication.retain  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-        return self._send_at_most_once((publication, 0, retain, own.identifiers), 0)
+        return self._send_at_most_once((publication, 0, retain, own.identifiers, None), 0)
 
     def send_retained(
         self, topic_filter: bytes, source: Iterator[Publication], terms: MQTTTerms
@@ -279,16 +279,16 @@ class Outgoing:
             self._released[packet_id] = None
         return step
 
-    def take_unacknowledged(self) -> list[Message]:
-        """Take what another could be given in place of this client, whose session ends.
+    @property
+    def orphans(self) -> list[tuple[bytes, Publication]]:
+        """What others of its groups could be given when the session ends, and by which filter.
 
-        Of QoS 1 what is in flight, and all that waits. What was begun with QoS 2 stays with it
-        [MQTT-4.8.2-4] [MQTT-4.8.2-5].
+        Of QoS 1 what is in flight, and all that waits. What was begun with QoS 2 goes to nobody
+        else [MQTT-4.8.2-4] [MQTT-4.8.2-5].
         """
-        taken = [message for message in self._published.values() if message[1] == 1]
-        taken += self._backlog
-        self._backlog.clear()
-        return taken
+        flights = [message for message in self._published.values() if message[1] == 1]
+        messages = [*flights, *self._backlog]
+        return [(each[4], each[0]) for each in messages if each[4] is not None]
 
     # How
 
@@ -369,7 +369,7 @@ class Outgoing:
     ) -> bool:
         """Put a PUBLISH with QoS 1 or 2 on the line, which is not congested."""
         assert self._put is not None
-        _, qos, retain, identifiers = message
+        _, qos, retain, identifiers, _ = message
         if self._aliases is None:
             shared = publication.shared(self._version, waited, identifiers)
             alias = 0
@@ -389,7 +389,7 @@ class Outgoing:
     def _send_at_most_once(self, message: Message, waited: int) -> bool:
         """Put a PUBLISH with QoS 0 on the line [MQTT-4.3.1-1]."""
         assert self._put is not None
-        publication, _, retain, identifiers = message
+        publication, _, retain, identifiers, _ = message
         alias, named = self._alias(publication.topic)
         frame = encode_message(
             publication,
@@ -434,7 +434,7 @@ class Outgoing:
             size += len(publication.topic) + len(publication.payload)
             if not terms.no_local or publication.origin != self._client_id:
                 qos = publication.qos if isinstance(publication, MQTTPublication) else 0
-                message = (publication, min(qos, terms.qos), True, terms.identifiers)
+                message = (publication, min(qos, terms.qos), True, terms.identifiers, None)
                 self._send_late(message, now)
             if count >= RETAINED_TURN or size >= RETAINED_BYTES:
                 return bool(self._retained) and self._may_send()

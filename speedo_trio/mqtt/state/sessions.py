@@ -124,9 +124,12 @@ class Sessions:
         for topic_filter in session.subscriptions:
             self.hub.unsubscribe(topic_filter, session)
         session.subscriptions.clear()
+        orphans = session.outgoing.orphans
         session.outgoing.clear()
         session.incoming.held.clear()
         self.hub.session_ended(session)
+        for topic_filter, publication in orphans:  # section 4.8.2
+            self.hub.pass_on(topic_filter, publication)
         self._publish_will(session, now)
 
     # What a client tells

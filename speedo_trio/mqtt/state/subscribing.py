@@ -157,13 +157,15 @@ def _terms(
     identifiers: tuple[int, ...],
 ) -> MQTTTerms:
     """The terms of a subscription that is granted. A bridge wants nothing back, and RETAIN kept."""
-    bridge = machine.bridge and not topic_filter.startswith(SHARED)
+    shared = topic_filter.startswith(SHARED)
+    bridge = machine.bridge and not shared
     return MQTTTerms(
         # [MQTT-3.2.2-10] [MQTT-4.8.2-3]
         min(options.qos, most, machine.capabilities.maximum_qos),
         no_local=options.no_local or bridge,
         retain_as_published=options.retain_as_published or bridge,
         identifiers=identifiers,  # [MQTT-3.3.4-5]
+        group=topic_filter if shared else None,
     )
 
 

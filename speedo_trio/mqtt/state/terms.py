@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-
 class MQTTTerms(Terms):
     """QoS, options and identifiers. Each SUBSCRIBE makes new ones, so they are also a token."""
 
-    __slots__ = ("for_own", "identifiers", "no_local", "plain", "qos", "retain_as_published")
+    __slots__ = (
+        "for_own",
+        "group",
+        "identifiers",
+        "no_local",
+        "plain",
+        "qos",
+        "retain_as_published",
+    )
 
     def __init__(
         self,
@@ -27,6 +34,7 @@ class MQTTTerms(Terms):
         retain_as_published: bool = False,
         identifiers: tuple[int, ...] = (),
         for_own: MQTTTerms | None = None,
+        group: bytes | None = None,
     ) -> None:
         """Make them.
 
@@ -44,6 +52,8 @@ class MQTTTerms(Terms):
         """Whether RETAIN goes out as the publisher set it."""
         self.identifiers: Final = identifiers
         """The subscription identifiers: one at most, but for terms that were merged."""
+        self.group: Final = group
+        """The filter, if it is that of a shared subscription."""
         self.plain: Final = not (retain_as_published or identifiers)
         """Whether what goes out depends on the publication and the QoS only."""
 

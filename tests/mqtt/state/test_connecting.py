@@ -565,6 +565,15 @@ def test_a_disconnect_changes_the_expiry(asked: int, changed: int) -> None:
     assert (world.now + min(changed, 100) if changed else None) == world.sessions.deadline
 
 
+def test_a_disconnect_with_a_reason_string() -> None:
+    """It changes nothing."""
+    peer = World().connect(expiry=50)
+
+    peer.ask(Disconnect(properties=Properties(reason_string="bye")))
+
+    assert (ReasonCode.NORMAL_DISCONNECTION, 1) == (peer.closed, len(peer.world.sessions))
+
+
 def test_an_expiry_that_was_0_stays_so() -> None:
     """A protocol error else, and no valid DISCONNECT: the will is published."""
     world = World()

@@ -611,15 +611,17 @@ def test_sending_again_stops_where_the_line_is_congested() -> None:
 
 
 def test_the_end_of_a_session() -> None:
-    """Nothing is left; what another member of a group could be given can be taken before."""
+    """[MQTT-4.8.2-5] Nothing is left; what others of its groups could be given is told before."""
     side = connected(receive_maximum=3)
+    shared = MQTTTerms(2, group=b"$share/g/a")
     for number, qos in enumerate((1, 2, 2, 1, 2)):
-        side.put(b"%d" % number, qos)
+        side.put(b"%d" % number, qos, terms=shared)
+        side.put(b"own", qos)
 
-    taken = [message[0].payload for message in side.outgoing.take_unacknowledged()]
+    orphans = [(group, each.payload) for group, each in side.outgoing.orphans]
     side.outgoing.clear()
 
-    assert [b"0", b"3", b"4"] == taken
+    assert [(b"$share/g/a", b"%d" % number) for number in (0, 2, 3, 4)] == orphans
     assert (0, 0, False) == (
         side.outgoing.inflight,
         side.outgoing.waiting,

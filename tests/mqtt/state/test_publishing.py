@@ -283,6 +283,18 @@ def test_the_receive_maximum_is_for_5_0() -> None:
         assert [PubRec(packet_id)] == peer.ask(publish(2, packet_id))
 
 
+@pytest.mark.parametrize(("qos", "answer"), [(1, PubRec(1)), (1, PubComp(1)), (2, PubAck(1))])
+def test_an_acknowledgement_of_another_kind(qos: int, answer: Any) -> None:
+    """[MQTT-4.13.1-1] A protocol error: it is no answer to what was sent."""
+    world = World()
+    peer = world.subscriber()
+    world.publish(qos=qos)
+
+    peer.ask(answer)
+
+    assert ReasonCode.PROTOCOL_ERROR is peer.closed
+
+
 # Aliases
 
 

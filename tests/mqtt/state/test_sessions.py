@@ -440,6 +440,28 @@ def test_qos_2_of_a_shared_subscription_stays_with_its_member() -> None:
     assert [] == payloads(second.take())
 
 
+def test_qos_1_of_a_shared_subscription_goes_to_another_member() -> None:
+    """Section 4.8.2: when the session of the member that had it ends, with all that waits."""
+    world = World(maximum_inflight=1)
+    first = world.subscriber(b"$share/g/a", 2, client_id="1")
+    for number, qos in enumerate((1, 2, 1)):
+        world.publish(payload=b"%d" % number, qos=qos)
+    first.drop()
+    second = world.subscriber(b"$share/g/a", 1, client_id="2")
+    session = world.sessions.get("1")
+    assert session is not None
+
+    world.sessions.end(session, world.now)
+
+    seen = only(second.take(), Publish)
+    for packet_id in (1, 2):
+        seen += only(second.ask(PubAck(packet_id)), Publish)
+    assert [(b"0", 1, False), (b"1", 1, False), (b"2", 1, False)] == [
+        (each.payload, each.qos, each.dup) for each in seen
+    ]
+    world.sessions.end(second.session, world.now)  # nobody is left
+
+
 def test_a_message_of_a_shared_subscription_that_is_refused() -> None:
     """[MQTT-4.8.2-6] It is dropped: no other member gets it."""
     world = World()
