@@ -1,6 +1,6 @@
 """The sessions of a server: who takes up which, and when they and their wills are due.
 
-Next: `speedo_trio.mqtt.state.client`.
+Next: `speedo_trio.mqtt.state.asks`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The terms of a subscription: what a client has subscribed to a filter with.
 
-Next: `speedo_trio.mqtt.state.line`.
+Next: `speedo_trio.mqtt.state.flights`.
 """
 
 from __future__ import annotations
