@@ -355,12 +355,12 @@ def test_a_verdict_that_comes_after_the_end_does_nothing() -> None:
     peer = world.connect(asking=Asking(publish=True))
     ask = peer.send(publish(1), PingReq())
     peer.drop()
+    assert not peer.client.busy
 
     assert peer.client.answer(ask, ALLOW, 0) is None
     assert peer.client.proceed(0) is None
 
     assert ([], [], None) == (world.hub.published, peer.line.frames, peer.closed)
-    assert not peer.client.busy
 
 
 # Time
@@ -513,6 +513,23 @@ def test_a_publication_that_ends_its_own_connection() -> None:
 
     assert [Disconnect] == [type(packet) for packet in peer.take()]
     assert 1 == len(world.hub.published)
+
+
+def test_a_line_that_ends_the_connection_while_it_is_written_to() -> None:
+    """As a mailbox does that has too many answers: nothing is said twice."""
+    world = World()
+    peer = world.connect()
+    line = peer.line
+
+    def answer(frame: bytes) -> None:
+        line.frames.append(frame)
+        peer.client.fail(ReasonCode.QUOTA_EXCEEDED, world.now)
+
+    line.answer = answer  # type: ignore[method-assign]  # a line of another kind
+
+    assert peer.send(PingReq(), PingReq()) is None
+
+    assert [PingResp, PingResp, Disconnect] == [type(packet) for packet in peer.take()]
 
 
 def subscribe_terms() -> Any:
