@@ -108,7 +108,8 @@ class Outgoing:
         self._limit = MOST_PACKET_BYTES
         self._quota = 0
         self._aliases: AliasesOut | None = None
-        self._again: deque[int] = deque(maxlen=0)  # in flight, to be sent again
+        # In flight, to be sent again; an empty deque would take 600 bytes.
+        self._again: deque[int] | None = None
         self._uncharged: set[int] = set()  # in flight, and took nothing of this quota
         self.too_large: int = 0
         """Messages that were dropped because the client takes no packet as large."""
@@ -166,13 +167,13 @@ class Outgoing:
         self._quota = min(receiver.receive_maximum, self._window)
         aliases = receiver.topic_alias_maximum
         self._aliases = AliasesOut(aliases) if aliases else None  # [MQTT-3.1.2-27]
-        self._again = deque(self._published)  # [MQTT-4.6.0-1]
+        self._again = deque(self._published) if self._published else None  # [MQTT-4.6.0-1]
         self._uncharged = {*self._published, *self._released}
 
     def detach(self) -> None:
         """The connection has gone."""
         self._line = self._put = self._overflowed = self._aliases = None
-        self._again.clear()
+        self._again = None
         self._uncharged.clear()
         self._quota = 0
 
