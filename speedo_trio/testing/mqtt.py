@@ -141,8 +141,8 @@ class MQTTTestBroker(MQTTThread):
         """End a client's connection; what `MQTT.disconnect` does.
 
         Args:
-            reason: what a client of MQTT 5.0 is told; None: the connection is reset, as if the
-                network had lost it.
+            reason: what a client of MQTT 5.0 is told; None: the connection ends without a word, as
+                if the network had lost it.
 
         Returns:
             Whether it was there.
