@@ -293,6 +293,9 @@ class ThreadSubscription:
             self._thread.wait(self._subscription.__aexit__)
 
     async def _next(self, timeout: float) -> MQTTMessage | None:  # noqa: ASYNC109  # who waits is no task
+        waits = self._subscription.take_nowait()
+        if waits is not None:  # also with a timeout that is over at once
+            return waits
         with trio.move_on_after(timeout):
             return await anext(self._subscription, None)
         raise TimeoutError(f"no message within {timeout:g} s")

@@ -27,8 +27,8 @@ RECORDED = 10_000
 PATIENCE = 5.0
 """Seconds that tests wait for what should come at once; a machine may be busy."""
 
-GRACE = 1.0
-"""Seconds that clients have to close their end: they may run where nobody lets them."""
+GRACE = 0.2
+"""Seconds that clients have to close their end: they may run in a loop that waits for this."""
 
 _LOOK = 0.005
 """Seconds between two looks at what is waited for."""
@@ -158,7 +158,7 @@ class MQTTTestBroker(MQTTThread):
         self.start()
 
     def stop(self, grace: float | None = GRACE) -> None:
-        """As `MQTTThread.stop`, but clients that don't close their end get a second only."""
+        """As `MQTTThread.stop`, but clients get 0.2 seconds to close their end."""
         super().stop(grace)
 
     # How
