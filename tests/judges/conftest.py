@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import pytest
 
 from tests.judges.authority import Authority
 from tests.judges.command import Command
+from tests.judges.mqtt_broker import MQTTBroker
 from tests.judges.openssl import Client
 from tests.judges.program import Program
 
@@ -58,6 +60,40 @@ def connect(ends: Ends, authority: Authority) -> Connect:
         return ends(Client(server.port, *trust, *options, **more))
 
     return connect
+
+
+@pytest.fixture(scope="module")
+def lasting_broker(
+    authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MQTTBroker]:
+    """A broker that is reached in every way, for all tests of a module."""
+    certificate = authority.server()
+    path = tmp_path_factory.mktemp("mqtt") / "socket"
+    binds = {
+        "tcp": "tcp://127.0.0.1:0",
+        "tls": f"tls://127.0.0.1:0?cert={certificate}",
+        "ws": "ws://127.0.0.1:0/mqtt",
+        "wss": f"wss://127.0.0.1:0/mqtt?cert={certificate}",
+        "unix": f"unix:{path}",
+    }
+    with MQTTBroker(binds) as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(lasting_broker: MQTTBroker) -> Iterator[MQTTBroker]:
+    """The module's broker. No connection may fail but those whose failures the test takes."""
+    yield lasting_broker
+    assert lasting_broker.take_failures() == []
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic of the test's own, which also serves as a client identifier."""
+    return f"judged-{next(_numbers)}"
 
 
 @pytest.fixture(autouse=True)

@@ -136,7 +136,9 @@ class Client(Machine):
 
     def receive_data(self, data: bytes, now: float, turn: int = TURN) -> Outcome:
         """Do what the next bytes of the stream ask for, as far as packets are complete."""
-        return self.receive_many(self._reader.feed(data), now, turn)
+        packets = self._reader.feed(data)
+        self.packets += len(packets)
+        return self.receive_many(packets, now, turn)
 
     def receive_many(self, packets: Iterable[Packet], now: float, turn: int = TURN) -> Outcome:
         """Do what packets ask for, up to the first ask.

@@ -64,7 +64,7 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._away: dict[Session, None] = {}  # those without a client, as they went
         self._deadlines: list[tuple[float, int, Session]] = []  # a heap; some are void
-        self._count = count()
+        self._count = count(1)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -205,7 +205,8 @@ class Sessions:
         """See that `due` looks at a session in time."""
         deadline = session.deadline
         if deadline is not None:
-            heappush(self._deadlines, (deadline, next(self._count), session))
+            session.watch = next(self._count)  # an earlier entry is void now
+            heappush(self._deadlines, (deadline, session.watch, session))
             if len(self._deadlines) > 2 * len(self._away) + _SPARE:
                 self._deadlines = [each for each in self._deadlines if _holds(each)]
                 heapify(self._deadlines)
@@ -213,7 +214,8 @@ class Sessions:
 
 def _holds(entry: tuple[float, int, Session]) -> bool:
     """Whether an entry of the heap is still what its session waits for."""
-    return entry[2].deadline == entry[0]
+    deadline, watch, session = entry
+    return session.watch == watch and session.deadline == deadline
 
 
 def _delay(will: Will | None) -> int:
