@@ -13,6 +13,7 @@ from speedo_trio.broker.broker import Broker
 from speedo_trio.config import Config
 from speedo_trio.errors import ConfigError
 from speedo_trio.logs.event_log import EventLog
+from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
 from speedo_trio.mqtt.service import MQTT
 from speedo_trio.server import serve
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BIND: Final = "tcp://localhost:1883"
 DEFAULT_CONFIG = Config()
+SYS_INTERVAL: Final = 10.0
 DEFAULT_OBSERVER = EventLog()
 """Stands for an `EventLog` of the server's own."""
 
@@ -114,6 +116,8 @@ async def serve_mqtt(
     capabilities: Capabilities | None = None,
     limits: BrokerLimits | None = None,
     broker: Broker | None = None,
+    hooks: Hooks = NO_HOOKS,
+    sys_interval: float = SYS_INTERVAL,
     observer: Observer | None = DEFAULT_OBSERVER,
     task_status: trio.TaskStatus[MQTTServer] = trio.TASK_STATUS_IGNORED,
 ) -> DrainReport:
@@ -132,6 +136,9 @@ async def serve_mqtt(
         capabilities: what clients may do.
         limits: how much the broker keeps.
         broker: one to share with the program or other protocols; it has its own limits.
+        hooks: what decides and sees what clients do.
+        sys_interval: seconds between two looks at what ``$SYS/broker/...`` tells; 0: it tells
+            nothing.
         observer: gets the events of server and broker; an `EventLog` unless given, None for nobody.
         task_status: given by `trio.Nursery.start`; gets the `MQTTServer`.
 
@@ -139,7 +146,7 @@ async def serve_mqtt(
         What the drain did. `MQTTServer.drain` starts it.
 
     Raises:
-        ConfigError: both a broker and limits.
+        ConfigError: both a broker and limits, or an interval that is not allowed.
         BindError: an address cannot be listened on, or a certificate can't be used; then nothing
             was started.
 
@@ -148,7 +155,8 @@ async def serve_mqtt(
     if broker is not None and limits is not None:
         raise ConfigError("limits and a broker; allowed is one of them, a broker has its own")
     observer = EventLog() if observer is DEFAULT_OBSERVER else observer
-    mqtt = MQTT(Broker(limits, observer=observer) if broker is None else broker, capabilities)
+    broker = Broker(limits, observer=observer) if broker is None else broker
+    mqtt = MQTT(broker, capabilities, hooks=hooks, sys_interval=sys_interval)
     return await serve(
         mqtt,
         *(binds or (DEFAULT_BIND,)),

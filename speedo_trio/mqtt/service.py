@@ -202,8 +202,8 @@ class MQTT:
         """End a client's connection. Its session stays, as if the client had gone.
 
         Args:
-            reason: what a client of MQTT 5.0 is told; None: the connection is reset, as if the
-                network had lost it.
+            reason: what a client of MQTT 5.0 is told; None: the connection ends without a word, as
+                if the network had lost it.
 
         Returns:
             Whether it was there.

@@ -27,5 +27,11 @@ class MQTTSubscription(Subscription):
         assert isinstance(message, MQTTMessage)
         return message
 
+    def take_nowait(self) -> MQTTMessage | None:
+        """The next message if there is one now, else None."""
+        message = super().take_nowait()
+        assert message is None or isinstance(message, MQTTMessage)
+        return message
+
     def _message(self, publication: Publication, *, retain: bool) -> MQTTMessage:
         return message_of(publication, retain=retain)

@@ -19,9 +19,11 @@ from speedo_trio.mqtt.embedding import (
     DEFAULT_BIND,
     DEFAULT_CONFIG,
     DEFAULT_OBSERVER,
+    SYS_INTERVAL,
     MQTTServer,
     serve_mqtt,
 )
+from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
 from speedo_trio.mqtt.trio_thread import TrioThread
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class MQTTThread:
         config: Config = DEFAULT_CONFIG,
         capabilities: Capabilities | None = None,
         limits: BrokerLimits | None = None,
+        hooks: Hooks = NO_HOOKS,
+        sys_interval: float = SYS_INTERVAL,
         observer: Observer | None = DEFAULT_OBSERVER,
     ) -> None:
         """Prepare it; it runs from `start` to `stop`, or for a ``with``."""
@@ -63,6 +67,8 @@ class MQTTThread:
         self._config = config
         self._capabilities = capabilities
         self._limits = limits
+        self._hooks = hooks
+        self._sys_interval = sys_interval
         self._observer = EventLog() if observer is DEFAULT_OBSERVER else observer
         self._thread: TrioThread[MQTTServer] | None = None
         self._server: MQTTServer | None = None
@@ -100,6 +106,8 @@ class MQTTThread:
             config=self._config,
             capabilities=self._capabilities,
             broker=self._new_broker(),
+            hooks=self._hooks,
+            sys_interval=self._sys_interval,
             observer=self._observer,
         )
         thread = TrioThread[MQTTServer](serve, "mqtt")
@@ -293,6 +301,9 @@ class ThreadSubscription:
             self._thread.wait(self._subscription.__aexit__)
 
     async def _next(self, timeout: float) -> MQTTMessage | None:  # noqa: ASYNC109  # who waits is no task
+        waits = self._subscription.take_nowait()
+        if waits is not None:  # also with a timeout that is over at once
+            return waits
         with trio.move_on_after(timeout):
             return await anext(self._subscription, None)
         raise TimeoutError(f"no message within {timeout:g} s")
@@ -303,6 +314,8 @@ def run_in_thread(
     config: Config = DEFAULT_CONFIG,
     capabilities: Capabilities | None = None,
     limits: BrokerLimits | None = None,
+    hooks: Hooks = NO_HOOKS,
+    sys_interval: float = SYS_INTERVAL,
     observer: Observer | None = DEFAULT_OBSERVER,
 ) -> MQTTThread:
     """Serve MQTT in a thread, for a program that doesn't run on Trio.
@@ -314,14 +327,20 @@ def run_in_thread(
             broker.publish("sensors/kitchen", b"21.5", retain=True)
 
     When the block is entered the server listens; when it is left, also by an exception, it is
-    drained and the thread ends. The arguments are those of `serve_mqtt`. An observer is called in
-    that thread.
+    drained and the thread ends. The arguments are those of `serve_mqtt`. An observer and hooks are
+    called in that thread.
 
     Raises:
         BindError: on entering: an address cannot be listened on, or a certificate can't be used.
     """
     return MQTTThread(
-        *binds, config=config, capabilities=capabilities, limits=limits, observer=observer
+        *binds,
+        config=config,
+        capabilities=capabilities,
+        limits=limits,
+        hooks=hooks,
+        sys_interval=sys_interval,
+        observer=observer,
     )
 
 

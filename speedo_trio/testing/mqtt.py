@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from speedo_trio.mqtt.embedding import DEFAULT_CONFIG, DEFAULT_OBSERVER
+from speedo_trio.mqtt.embedding import DEFAULT_CONFIG, DEFAULT_OBSERVER, SYS_INTERVAL
+from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
 from speedo_trio.mqtt.record import Record
 from speedo_trio.mqtt.thread import MQTTThread
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from speedo_trio.broker.broker import Broker
     from speedo_trio.broker.limits import BrokerLimits
+    from speedo_trio.broker.message import TopicMessage
     from speedo_trio.config import Config
     from speedo_trio.events import Observer
     from speedo_trio.mqtt.message import MQTTMessage
@@ -27,8 +29,8 @@ RECORDED = 10_000
 PATIENCE = 5.0
 """Seconds that tests wait for what should come at once; a machine may be busy."""
 
-GRACE = 1.0
-"""Seconds that clients have to close their end: they may run where nobody lets them."""
+GRACE = 0.2
+"""Seconds that clients have to close their end: they may run in a loop that waits for this."""
 
 _LOOK = 0.005
 """Seconds between two looks at what is waited for."""
@@ -54,6 +56,8 @@ class MQTTTestBroker(MQTTThread):
         config: Config = DEFAULT_CONFIG,
         capabilities: Capabilities | None = None,
         limits: BrokerLimits | None = None,
+        hooks: Hooks = NO_HOOKS,
+        sys_interval: float = SYS_INTERVAL,
         observer: Observer | None = DEFAULT_OBSERVER,
     ) -> None:
         """Prepare it as an `MQTTThread`; without binds it listens on a free port of localhost."""
@@ -62,6 +66,8 @@ class MQTTTestBroker(MQTTThread):
             config=config,
             capabilities=capabilities,
             limits=limits,
+            hooks=hooks,
+            sys_interval=sys_interval,
             observer=observer,
         )
         self._record = Record(RECORDED)
@@ -91,6 +97,16 @@ class MQTTTestBroker(MQTTThread):
             TopicError: the filter is not allowed.
         """
         return self._record.take(topic_filter, timeout)
+
+    def retained(self, topic_filter: str = "#") -> list[TopicMessage]:
+        """What is retained now under the topics that a filter matches.
+
+        Raises:
+            ServerClosed: it doesn't run.
+            TopicError: the filter is not allowed.
+        """
+        broker = self.server.broker
+        return self.call(lambda: list(broker.retained(topic_filter)))
 
     def forget_messages(self) -> None:
         """Remember no message that was published until now."""
@@ -141,8 +157,8 @@ class MQTTTestBroker(MQTTThread):
         """End a client's connection; what `MQTT.disconnect` does.
 
         Args:
-            reason: what a client of MQTT 5.0 is told; None: the connection is reset, as if the
-                network had lost it.
+            reason: what a client of MQTT 5.0 is told; None: the connection ends without a word, as
+                if the network had lost it.
 
         Returns:
             Whether it was there.
@@ -158,7 +174,7 @@ class MQTTTestBroker(MQTTThread):
         self.start()
 
     def stop(self, grace: float | None = GRACE) -> None:
-        """As `MQTTThread.stop`, but clients that don't close their end get a second only."""
+        """As `MQTTThread.stop`, but clients get 0.2 seconds to close their end."""
         super().stop(grace)
 
     # How
