@@ -89,6 +89,10 @@ class MQTTBroker(AbstractContextManager["MQTTBroker"]):
         """Call a function in the broker's thread; what it gives."""
         return trio.from_thread.run_sync(function, trio_token=self._token)
 
+    def drain(self) -> None:
+        """Have the server of MQTT end in good order."""
+        trio.from_thread.run(self._servers[0].drain, trio_token=self._token)
+
     def take_failures(self) -> list[str]:
         """The errors that have ended connections, since this was last asked."""
         taken, self._failures = self._failures, []
@@ -101,13 +105,13 @@ class MQTTBroker(AbstractContextManager["MQTTBroker"]):
             assert time.monotonic() < over, f"in vain: {what}"
             time.sleep(0.005)
 
+    def subscribed(self, topic: str) -> int:
+        """How many are subscribed to a topic."""
+        return self.do(lambda: len(self._mqtt.broker.subscribers(topic)))
+
     def until_subscribed(self, topic: str, times: int = 1) -> None:
-        """Wait until so many would get what is published under a topic."""
-        subscribers = self._mqtt.broker.subscribers
-        self.until(
-            lambda: self.do(lambda: len(subscribers(topic))) >= times,
-            f"{times} subscribed to {topic}",
-        )
+        """Wait until so many are subscribed to a topic."""
+        self.until(lambda: self.subscribed(topic) >= times, f"{times} subscribed to {topic}")
 
     def until_retained(self, topic: str, payload: bytes | None) -> None:
         """Wait until this is retained for a topic; None: nothing."""
