@@ -30,7 +30,7 @@ Codes: TypeAlias = list[int]
 
 def of(kind: int, **properties: Any) -> Properties:  # Any: whatever type a property has
     """The properties of a packet, by Paho's names."""
-    made = Properties(kind)
+    made = Properties(kind)  # type: ignore[no-untyped-call]  # it is untyped
     for name, value in properties.items():
         setattr(made, name, value)
     return made
