@@ -70,15 +70,18 @@ class MQTTBroker(AbstractContextManager["MQTTBroker"]):
         if isinstance(event, ConnectionFailed):
             self._failures.append(f"{event.peer}: {event.reason}")
 
-    def address(self, bind: str) -> Address:
-        """Where it listens for a bind, by its name."""
+    def _address(self, bind: str) -> Address:
         return self._servers[0].addresses[list(self._binds).index(bind)]
 
     def port(self, bind: str = "tcp") -> int:
         """The port of a bind, by its name."""
-        port = self.address(bind).port
+        port = self._address(bind).port
         assert port is not None
         return port
+
+    def path(self, bind: str) -> str | None:
+        """The path of a bind's Unix socket, if it is one."""
+        return self._address(bind).path or None
 
     @property
     def simplepub(self) -> str:

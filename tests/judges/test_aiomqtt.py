@@ -33,8 +33,8 @@ def run(talk: Coroutine[Any, Any, None]) -> None:
 
 def client(broker: MQTTBroker, by: str = "tcp", **options: Any) -> Client:
     """A client of the broker."""
-    if by == "unix":
-        return Client(str(broker.address(by).path), transport="unix", **options)
+    if path := broker.path(by):
+        return Client(path, transport="unix", **options)
     if by.startswith("ws"):
         options |= {"transport": "websockets", "websocket_path": "/mqtt"}
     return Client("localhost", broker.port(by), **options)
