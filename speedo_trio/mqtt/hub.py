@@ -5,7 +5,7 @@ Next: `speedo_trio.mqtt.caretaker`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.publication import MQTTPublication
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.pubsub.publication import Publication
+
+_OWN: Final = b"$SYS"
+"""The topics under it are the server's own."""
 
 
 @define(eq=False)
@@ -54,7 +57,9 @@ class BrokerHub:
         return self._exchange.publish(publication)
 
     def publish_will(self, session: Session, will: MQTTPublication) -> None:
-        """Publish a will."""
+        """Publish a will, unless it is for a topic that no PUBLISH of a client may have."""
+        if will.topic == _OWN or will.topic.startswith(_OWN + b"/"):
+            return
         try:
             self.publish(will)
         except (TopicError, RetainedFull):  # nobody is left to be told
