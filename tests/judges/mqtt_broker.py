@@ -70,15 +70,18 @@ class MQTTBroker(AbstractContextManager["MQTTBroker"]):
         if isinstance(event, ConnectionFailed):
             self._failures.append(f"{event.peer}: {event.reason}")
 
-    def address(self, bind: str) -> Address:
-        """Where it listens for a bind, by its name."""
+    def _address(self, bind: str) -> Address:
         return self._servers[0].addresses[list(self._binds).index(bind)]
 
     def port(self, bind: str = "tcp") -> int:
         """The port of a bind, by its name."""
-        port = self.address(bind).port
+        port = self._address(bind).port
         assert port is not None
         return port
+
+    def path(self, bind: str) -> str | None:
+        """The path of a bind's Unix socket, if it is one."""
+        return self._address(bind).path or None
 
     @property
     def simplepub(self) -> str:
@@ -88,6 +91,10 @@ class MQTTBroker(AbstractContextManager["MQTTBroker"]):
     def do(self, function: Callable[[], T]) -> T:
         """Call a function in the broker's thread; what it gives."""
         return trio.from_thread.run_sync(function, trio_token=self._token)
+
+    def drain(self) -> None:
+        """Have the server of MQTT end in good order."""
+        trio.from_thread.run(self._servers[0].drain, trio_token=self._token)
 
     def take_failures(self) -> list[str]:
         """The errors that have ended connections, since this was last asked."""
@@ -101,13 +108,13 @@ class MQTTBroker(AbstractContextManager["MQTTBroker"]):
             assert time.monotonic() < over, f"in vain: {what}"
             time.sleep(0.005)
 
+    def subscribed(self, topic: str) -> int:
+        """How many are subscribed to a topic."""
+        return self.do(lambda: len(self._mqtt.broker.subscribers(topic)))
+
     def until_subscribed(self, topic: str, times: int = 1) -> None:
-        """Wait until so many would get what is published under a topic."""
-        subscribers = self._mqtt.broker.subscribers
-        self.until(
-            lambda: self.do(lambda: len(subscribers(topic))) >= times,
-            f"{times} subscribed to {topic}",
-        )
+        """Wait until so many are subscribed to a topic."""
+        self.until(lambda: self.subscribed(topic) >= times, f"{times} subscribed to {topic}")
 
     def until_retained(self, topic: str, payload: bytes | None) -> None:
         """Wait until this is retained for a topic; None: nothing."""

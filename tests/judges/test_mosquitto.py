@@ -173,6 +173,21 @@ def test_a_goodbye_with_a_will(broker: MQTTBroker, ends: Ends, topic: str) -> No
     assert heir.lines == ["gone"]
 
 
+def test_a_will_that_is_not_allowed(broker: MQTTBroker, ends: Ends, topic: str) -> None:
+    """A will is for no topic under which the client could not publish."""
+    heir = ends(Mosquitto(broker, "sub", "-t", "$SYS/#", "-t", topic, "-C", "1", "-F", "%t %p"))
+    broker.until_subscribed("$SYS/broker/uptime")
+    will = ("--will-topic", "$SYS/broker/uptime", "--will-payload", "forged", "--will-retain")
+    dying = ends(Mosquitto(broker, "sub", "-t", f"{topic}/other", *will))
+    broker.until_subscribed(f"{topic}/other")
+    dying.kill()
+    broker.until(lambda: broker.subscribed(f"{topic}/other") == 0, "it is dead")
+    publish(broker, "-t", topic, "-m", "after that")
+
+    assert heir.lines == [f"{topic} after that"]
+    broker.until_retained("$SYS/#", None)
+
+
 @pytest.mark.parametrize(("version", "qos"), [*product(VERSIONS, "12")])
 def test_a_session_stays(
     broker: MQTTBroker, ends: Ends, topic: str, version: str, qos: str

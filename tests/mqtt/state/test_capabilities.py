@@ -54,6 +54,6 @@ def test_all_that_has_bounds_is_tested() -> None:
 
 def test_the_queue() -> None:
     """Its bounds are those of an outbox."""
-    own = Capabilities(queue_messages=5, queue_bytes=6, overflow=Overflow.DROP_OLDEST)
+    own = Capabilities(queue_messages=5, queue_bytes=6, overflow="drop-oldest")
 
     assert OutboxLimits(messages=5, bytes=6, overflow=Overflow.DROP_OLDEST) == own.queue

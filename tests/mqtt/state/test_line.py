@@ -27,6 +27,9 @@ class Wire:
         self.data += data
         return True
 
+    def send_nowait(self, data: bytes) -> bool:
+        return self.write(data)
+
     def read(self, room: int) -> list[Publish]:
         """The messages that the client reads, which makes room."""
         data, self.data = self.data, b""
@@ -52,7 +55,7 @@ class Slow:
         self.client.receive(Connect(client_id="slow", properties=properties), world.now)
         self.client.receive(subscribe(b"#", 1), world.now)
 
-    def _too_slow(self) -> None:
+    def _too_slow(self, _: str) -> None:
         self.too_slow += 1
 
     def flush(self) -> None:

@@ -18,7 +18,6 @@ from speedo_trio.mqtt.wire.packets import Publish, PubRel
 from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.mqtt.wire.reader import PacketReader
 from speedo_trio.mqtt.wire.versions import Version
-from speedo_trio.pubsub.outbox import Overflow
 from tests.mqtt.state.world import Line
 
 WINDOW, QUEUE, LIMIT = 4, 5, 40
@@ -120,9 +119,7 @@ class Comparison(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        own = Capabilities(
-            maximum_inflight=WINDOW, queue_messages=QUEUE, overflow=Overflow.DROP_NEWEST
-        )
+        own = Capabilities(maximum_inflight=WINDOW, queue_messages=QUEUE, overflow="drop-newest")
         self.outgoing = Outgoing("client", own)
         self.naive = Naive()
         self.line = Line()

@@ -21,7 +21,6 @@ from speedo_trio.mqtt.wire.packets import (
 from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.mqtt.wire.versions import Version
-from speedo_trio.pubsub.outbox import Overflow
 from speedo_trio.pubsub.publication import Publication
 from tests.mqtt.state.world import V5, V311, World, only, payloads, publish, subscribe
 
@@ -399,7 +398,7 @@ def test_wills_that_set_each_other_off() -> None:
     """A will that is delivered to one whose queue it ends waits for the host: nothing recurses."""
     world = World(
         queue_messages=1,
-        overflow=Overflow.DISCONNECT,
+        overflow="disconnect",
     )
     peers = [
         world.subscriber(b"w", 1, client_id=str(number), will=will(qos=1)) for number in range(50)
