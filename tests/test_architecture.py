@@ -36,7 +36,7 @@ TENANTS = {"mqtt", "simplepub", "echo", "sinks", "admin"}
 
 KNOWN_ONLY_BY = {
     "pubsub": {*TENANTS, "broker", "pubsub"},
-    "broker": {*TENANTS, "broker", "cli"},
+    "broker": {*TENANTS, "broker", "cli", "testing"},
     "entrance": {"server"},
     "link": {"server", "entrance"},
     "house": {"server", "entrance", "link", "accounts"},

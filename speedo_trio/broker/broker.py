@@ -73,7 +73,7 @@ class Broker:
         """
         core = self._core
         try:
-            return core.route(Publication(_encoded(topic), payload, retain=retain))
+            return core.route(Publication(encoded(topic), payload, retain=retain))
         finally:
             core.flush()
 
@@ -98,10 +98,8 @@ class Broker:
         Raises:
             ConfigError: a bound or policy that is not allowed, or no filter at all.
         """
-        if not filters:
-            raise ConfigError("subscribe() without a filter; allowed are one or more")
-        limits = outbox_limits(waiting_messages, waiting_bytes, overflow)
-        return Subscription(self._core, tuple(map(_encoded, filters)), limits, name)
+        limits = subscription_limits(filters, waiting_messages, waiting_bytes, overflow)
+        return Subscription(self._core, tuple(map(encoded, filters)), limits, name)
 
     def subscribers(self, topic: str | None = None) -> tuple[SubscriberStats, ...]:
         """Who is subscribed; with a topic, who would get what is published under it.
@@ -112,7 +110,7 @@ class Broker:
         Raises:
             TopicError: the topic is not allowed.
         """
-        members = self._core.members if topic is None else self._core.audience(_encoded(topic))
+        members = self._core.members if topic is None else self._core.audience(encoded(topic))
         return tuple(each for each in (member.stats() for member in members) if each.filters)
 
     def retained(self, topic_filter: str) -> Iterator[TopicMessage]:
@@ -123,7 +121,7 @@ class Broker:
         Raises:
             TopicError: the filter is not allowed.
         """
-        found = self._core.retained_for(_encoded(topic_filter))
+        found = self._core.retained_for(encoded(topic_filter))
         return (TopicMessage(kept.topic.decode(), kept.payload, retain=True) for kept in found)
 
     def stats(self) -> BrokerStats:
@@ -136,9 +134,22 @@ class Broker:
         return self._core
 
 
-def _encoded(topic: str) -> bytes:
+def encoded(topic: str) -> bytes:
     """Its UTF-8; of surrogates, which have none, bytes that are not allowed and so are refused."""
     return topic.encode("utf-8", "surrogatepass")
+
+
+def subscription_limits(
+    filters: tuple[str, ...], messages: int, size: int, overflow: str
+) -> OutboxLimits:
+    """How much may wait for a subscription of the program.
+
+    Raises:
+        ConfigError: a bound or policy that is not allowed, or no filter at all.
+    """
+    if not filters:
+        raise ConfigError("subscribe() without a filter; allowed are one or more")
+    return outbox_limits(messages, size, overflow)
 
 
 def outbox_limits(messages: int, size: int, overflow: str) -> OutboxLimits:

@@ -69,6 +69,7 @@ class Subscription:
 
     async def __aexit__(self, *_: object) -> None:
         self._end()
+        self._retained = iter(())
         self._broker.leave(self, lost=self._outbox.clear())
 
     def __aiter__(self) -> Self:
@@ -82,13 +83,9 @@ class Subscription:
         """
         await trio.lowlevel.checkpoint()
         while self._active or self._outbox.full:
-            kept = next(self._retained, None)
-            if kept is not None:
-                return TopicMessage(kept.topic.decode(), kept.payload, retain=True)
-            waited = self._outbox.take_one()
-            if waited is not None:
-                self._delivered += 1
-                return TopicMessage(waited.topic.decode(), waited.payload)
+            message = self.take_nowait()
+            if message is not None:
+                return message
             if self._outbox.full:
                 raise SubscriberTooSlow(
                     f"{self._name} took its messages too slowly; allowed are "
@@ -96,6 +93,17 @@ class Subscription:
                 )
             await self._waiters.park()
         raise StopAsyncIteration
+
+    def take_nowait(self) -> TopicMessage | None:
+        """The next message if there is one now, else None."""
+        kept = next(self._retained, None)
+        if kept is not None:
+            return self._message(kept, retain=True)
+        waited = self._outbox.take_one()
+        if waited is None:
+            return None
+        self._delivered += 1
+        return self._message(waited, retain=False)
 
     @property
     def dropped(self) -> int:
@@ -123,6 +131,10 @@ class Subscription:
             waiting=len(self._outbox),
             waiting_bytes=self._outbox.bytes,
         )
+
+    def _message(self, publication: Publication, *, retain: bool) -> TopicMessage:
+        """What the iteration gives for a publication; a protocol may make more of it."""
+        return TopicMessage(publication.topic.decode(), publication.payload, retain=retain)
 
     def _end(self) -> None:
         """Get nothing more; what waits may still be taken, if the iteration goes on."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from speedo_trio.cli.settings import Settings
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
 
-_KEPT = ("broker", "mqtt")
-"""Sections of what holds messages or sessions, and so can't change while it does."""
-_CHANGING = ("simplepub",)
-"""Sections of protocols, for new connections."""
+KEPT: dict[str, tuple[str, ...]] = {"mqtt": ("broker", "mqtt"), "simplepub": ("broker",)}
+"""By protocol: the sections of what holds messages or sessions, which can't change meanwhile."""
+_CHANGING = {"simplepub": ("simplepub",)}
+"""By protocol: the sections that hold for new connections."""
 
 
 def make_simplepub(settings: Settings) -> SimplePub:
@@ -52,11 +52,13 @@ def successor(
 def protocol_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     """The names of the settings of protocols that differ: those that can change, those that can't.
 
-    Nothing when the protocol is another one.
+    Nothing when the protocol is another one, or has no such settings.
     """
-    if old.protocol != new.protocol:
+    name = new.protocol
+    if old.protocol != name:
         return [], []
-    return _differing(old, new, _CHANGING), _differing(old, new, _KEPT)
+    changing, kept = _CHANGING.get(name, ()), KEPT.get(name, ())
+    return _differing(old, new, changing), _differing(old, new, kept)
 
 
 def _differing(old: Settings, new: Settings, sections: tuple[str, ...]) -> list[str]:

@@ -104,6 +104,10 @@ class BrokerHub:
         """What is retained that a filter matches; nothing for a shared subscription."""
         return self._exchange.retained_for(topic_filter, now)
 
+    def pass_on(self, topic_filter: bytes, publication: Publication) -> None:
+        """Deliver to a member of a group, after one has gone that had it but didn't take it."""
+        self._exchange.pass_on(topic_filter, publication)
+
     def session_began(self, session: Session) -> None:
         """A session is there."""
         assert isinstance(session, BrokerSession)

@@ -130,6 +130,18 @@ class Exchange(Generic[P, V]):
             raise trouble
         return taken
 
+    def pass_on(self, topic_filter: bytes, publication: P) -> bool:
+        """Deliver to a member of the group `$share/group/filter`, in place of one that has gone.
+
+        Returns:
+            Whether one took it.
+
+        Raises:
+            TopicError: It is no filter, or is over the bounds.
+        """
+        shared = parse_shared(topic_filter, self._bounds)
+        return shared is not None and self.groups.pass_on(shared, publication)
+
     def retain(
         self, publication: P, *, now: float, expires: float | None = None
     ) -> Retention | None:

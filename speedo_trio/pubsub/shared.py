@@ -152,6 +152,11 @@ class SharedGroups(Generic[P, V]):
             self._routes.subscribe(shared.topic_filter, group, value)  # the group ignores it
         return group.join(subscriber, value)
 
+    def pass_on(self, shared: SharedFilter, publication: P) -> bool:
+        """Deliver to a member of one group only; whether one took it. False: there is no group."""
+        group = self._groups.get(shared)
+        return group is not None and group.deliver(publication, None)
+
     def leave(self, shared: SharedFilter, subscriber: Subscriber[P, V]) -> V | None:
         """`SharedGroup.leave`, and the end of the group with its last member."""
         group = self._groups.get(shared)

@@ -345,3 +345,18 @@ async def test_leaving_by_an_error(broker: Broker, *, leave: bool) -> None:
             nursery.start_soon(run)
     assert broker.publish("a", b"1") == 0
     assert broker.stats().subscriptions == 0
+
+
+async def test_take_nowait() -> None:
+    """What is retained, then what waits, then None; nothing before and after the block."""
+    broker = Broker()
+    broker.publish("a", b"0", retain=True)
+    messages = broker.subscribe("#")
+    assert messages.take_nowait() is None
+    async with messages:
+        broker.publish("b", b"1")
+        taken = [messages.take_nowait() for _ in range(3)]
+        assert taken == [TopicMessage("a", b"0", retain=True), TopicMessage("b", b"1"), None]
+        assert messages.stats().delivered == 1
+        broker.publish("b", b"2")
+    assert messages.take_nowait() is None

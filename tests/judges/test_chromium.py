@@ -10,19 +10,12 @@ import pytest
 
 from tests.judges.command import TELL, Command
 from tests.judges.conftest import Ends
-from tests.judges.program import PATIENCE
-from tests.outside import find, need
+from tests.outside import need
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 need("chromium", "chromedriver", modules=("selenium", "wsproto"))
-
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--no-first-run",
-)
 
 ECHO = """
 const [url, size, code, done] = arguments;
@@ -66,31 +59,6 @@ window.gone = new Promise(tell => {
 """
 
 GONE = "window.gone.then(arguments[0])"
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """One browser for all tests, with an empty page.
-
-    It comes from a file: a page of ``data:`` may not connect to this machine (Local Network Access,
-    Chromium 142 and later).
-    """
-    from selenium.webdriver import Chrome, ChromeOptions
-    from selenium.webdriver.chrome.service import Service
-
-    page = tmp_path_factory.mktemp("chromium") / "page.html"
-    page.write_text("<title>judge</title>")
-    options = ChromeOptions()
-    options.binary_location = find("chromium") or ""
-    for flag in FLAGS:
-        options.add_argument(flag)
-    driver = Chrome(options=options, service=Service(executable_path=find("chromedriver")))
-    try:
-        driver.set_script_timeout(PATIENCE)
-        driver.get(page.as_uri())
-        yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module")
