@@ -305,6 +305,24 @@ async def test_there_is_a_bound_to_threads_that_hang(gate: Gate) -> None:
     assert len(begun) == 5
 
 
+async def test_so_many_threads_work_and_no_more(gate: Gate, nursery: trio.Nursery) -> None:
+    """The third call waits for its turn."""
+    threads, begun = Threads(2), []
+
+    def hold() -> None:
+        begun.append(1)
+        gate.hold()
+
+    for _ in range(3):
+        nursery.start_soon(threads.run, hold)
+    await gate.arrival()
+    await gate.arrival()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert len(begun) == 2
+    gate.open()
+    await gate.arrival()
+
+
 async def test_strangers_dont_take_the_threads_of_clients(gate: Gate) -> None:
     """While a CONNECT has the only thread of those, a client publishes."""
 
@@ -313,7 +331,8 @@ async def test_strangers_dont_take_the_threads_of_clients(gate: Gate) -> None:
             gate.hold()
         return True
 
-    async with scene(authenticate=moody, authorise_publish=lambda _: True, threads=1) as it:
+    hooks = {"authenticate": moody, "authorise_publish": lambda _: True}
+    async with scene(**hooks, threads=1, deadline=1000) as it:
         client = await it.connected()
         stranger = it.client()
         await stranger.send(connect("stranger"))
@@ -371,7 +390,7 @@ async def test_a_takeover_cancels_the_hook_of_the_old_connection() -> None:
         finally:
             cancelled.set()
 
-    async with scene(authorise_publish=hook) as it:
+    async with scene(authorise_publish=hook, deadline=1000) as it:
         old = await it.connected()
         await old.send(publish("a", packet_id=1))
         await begun.wait()
@@ -850,10 +869,14 @@ async def test_refusals_and_bad_ends_are_observed() -> None:
     diary = Notes()
     async with scene(observe=diary, authenticate=let_alice_in) as it:
         given = {"user_name": "alice", "password": b"secret"}
-        await it.client().connect("bad")
+        bad = it.client()
+        await bad.connect("bad")
         first = await it.connected("same", **given)
         second = await it.connected("same", **given)
-        await first.rest()
+        for client in (bad, first):
+            await client.rest()
+            await client.stream.aclose()
+        await trio.testing.wait_all_tasks_blocked()
         await second.stream.aclose()
         await diary.grown(7)
         told = [

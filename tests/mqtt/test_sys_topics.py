@@ -124,6 +124,8 @@ async def test_messages_and_bytes_are_counted() -> None:
         for client in (hears, says):
             await client.send(Disconnect())
             await client.rest()
+            await client.stream.aclose()
+        await trio.testing.wait_all_tasks_blocked()
         after = await it.look()
 
         assert ("3", "3", "0") == tuple(
@@ -155,25 +157,40 @@ async def test_bytes_are_what_went_over_the_wire() -> None:
         )
 
 
+async def overflow(it: Scene) -> None:
+    """Publish three messages to a session whose client is away, and whose queue takes two."""
+    away = await it.connected("away", properties=Properties(session_expiry_interval=60))
+    await away.subscribe("a")
+    await away.send(Disconnect())
+    await away.rest()
+    says = await it.connected("says")
+    for packet_id in (1, 2, 3):
+        await says.send(publish("a", packet_id=packet_id))
+        await says.get(PubAck)
+
+
 async def test_dropped_and_stored_messages_are_counted() -> None:
-    """Of a session whose queue is full, also after its end."""
+    """Those that wait for clients are stored beside those that are retained."""
     async with scene(Capabilities(queue_messages=2)) as it:
-        away = await it.connected("away", properties=Properties(session_expiry_interval=60))
-        await away.subscribe("a")
-        await away.send(Disconnect())
-        await away.rest()
-        says = await it.connected("says")
-        for packet_id in (1, 2, 3):
-            await says.send(publish("a", packet_id=packet_id))
-            await says.get(PubAck)
+        await overflow(it)
         first = await it.look()
         told = await it.look()
 
         assert "1" == told["publish/messages/dropped"]
         retained = int(told["retained messages/count"])
-        assert retained + 2 == int(told["messages/stored"])
         assert len(first) == retained
-        it.mqtt._service.sessions.end(it.mqtt._service.sessions.get("away"), 0)  # type: ignore[arg-type]  # it is there
+        assert retained + 2 == int(told["messages/stored"])
+
+
+async def test_messages_that_were_dropped_stay_counted() -> None:
+    """Their session ends before anybody has looked."""
+    async with scene(Capabilities(queue_messages=2)) as it:
+        await overflow(it)
+        sessions = it.mqtt._service.sessions
+        away = sessions.get("away")
+        assert away is not None
+        sessions.end(away, it.clock.now)
+
         assert "1" == (await it.look())["publish/messages/dropped"]
 
 
