@@ -15,7 +15,9 @@ from speedo_trio.mqtt.requests import PublishRequest
 from speedo_trio.mqtt.state.asks import ALLOW, Allow, Refuse
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.verdicts import Refusal
+from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.properties import Properties
+from speedo_trio.mqtt.wire.property_list import encode_properties
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
@@ -94,22 +96,29 @@ def _read_transformed(
         raise no_answer("transform", answer, "a PublishRequest, or None to drop it")
     if answer is request or answer == request:
         return ALLOW
-    _check(answer)
+    properties = _properties(publication.properties, answer)
+    _check(answer, properties)
     return MQTTPublication(
         answer.topic.encode(),
         answer.payload,
         answer.qos,
         answer.retain,
-        _properties(publication.properties, answer),
+        properties,
         publication.origin,
         publication.received_at,
     )
 
 
-def _check(answer: PublishRequest) -> None:
-    """See that it can be published: a mistake here is the hook's, and would go far."""
+def _check(answer: PublishRequest, properties: Properties | None) -> None:
+    """See that it can be published: a mistake here is the hook's, and would go far.
+
+    Raises:
+        HandlerError: It can't.
+    """
     if answer.qos not in {0, 1, 2} or type(answer.payload) is not bytes:
         raise no_answer("transform", answer, "one with QoS 0, 1 or 2, and a payload of bytes")
+    if properties is not None:
+        encode_properties(properties, PacketType.PUBLISH)
 
 
 def _properties(before: Properties | None, answer: PublishRequest) -> Properties | None:
