@@ -25,6 +25,7 @@ from speedo_trio.pubsub.retained import Retained
 from speedo_trio.server import serve
 from speedo_trio.simplepub.frames import (
     MAX_PAYLOAD,
+    FrameReader,
     FrameType,
     decode_reason,
     encode_disconnect,
@@ -39,7 +40,7 @@ from speedo_trio.simplepub.protocol import (
     SimplePub,
 )
 from speedo_trio.simplepub.settings import SimplePubSettings
-from speedo_trio.testing import Driver, check_splits
+from speedo_trio.testing import Driver, FakeConnection, check_splits
 from tests.simplepub.raw import (
     PING,
     QUICK,
@@ -146,7 +147,7 @@ async def test_shared_subscriptions() -> None:
         assert sorted(chain(*got)) == list(range(9))
 
 
-async def test_too_long_for_a_frame() -> None:
+async def test_too_long_for_a_frame(caplog: pytest.LogCaptureFixture) -> None:
     """What another may publish costs nobody the connection, live or retained."""
     async with serving(SimplePub(Broker())) as scene:
         client, broker = scene.connect(), scene.protocol.broker
@@ -155,6 +156,7 @@ async def test_too_long_for_a_frame() -> None:
         broker.publish("b", b"x", retain=True)
         await client.send(encode_sub([b"#"]))
         assert topics_of((await client.pinged())[1:]) == [b"b"]
+        assert caplog.records == []
 
 
 # Subscribing
@@ -752,10 +754,46 @@ async def test_too_slow_by_its_own_messages() -> None:
         await other.ask(PING)
 
 
+def test_nothing_is_done_after_the_end() -> None:
+    """Neither in the read in which a client was found too slow, nor after its DISCONNECT."""
+    protocol = limited(waiting_messages=1, overflow="disconnect")
+    driver = Driver(protocol)
+    driver.connection.room = 0
+    driver.feed(SUB_ALL + numbered(b"a", range(5)))
+    assert driver.connection.closing
+    assert protocol.broker.stats().published == 2
+
+    handler = SimplePub(protocol.broker)(FakeConnection())
+    handler.opened()
+    assert handler.handle(encode_pub(b"a", b"") + BYE + encode_pub(b"a", b""))
+    assert not handler.handle(encode_pub(b"a", b""))
+    assert protocol.broker.stats().published == 3
+
+
+async def test_an_unsub_in_the_next_read_of_a_busy_client() -> None:
+    """It is done before a replay begins, for which the reads before it have asked."""
+    protocol = SimplePub()
+    fill(protocol.broker, 5000)
+    connection = FakeConnection()
+    handler = protocol(connection)
+    handler.opened()
+    made = [
+        *(handler.handle(SUB_ALL + numbered(b"a", range(2 * TURN))) or ()),
+        *(handler.handle(UNSUB_ALL) or ()),
+    ]
+    for message in made:
+        await message.execute()  # type: ignore[misc]  # they are async
+    got = list(FrameReader().feed(bytes(connection.sent)))
+
+    assert got[0] == SUB_ALL
+    assert [number_of(each) for each in got[1:-1]] == [*range(2 * TURN)]
+    assert got[-1] == UNSUB_ALL
+
+
 async def test_asking_without_reading() -> None:
     """Answers are never dropped, but bounded: by their number, and by their bytes."""
     async with serving(limited(waiting_bytes=100_000)) as scene:
-        for question in (PING, encode_unsub([b"x" * 1000])):
+        for question in (PING, encode_unsub([b"x" * 1000]), encode_sub([b"x" * 1000])):
             client = scene.connect_lockstep()
             await client.ask(PING)
             async with trio.open_nursery() as nursery:
@@ -766,6 +804,7 @@ async def test_asking_without_reading() -> None:
             assert set(answers) == {question}
             assert decode_reason(last).startswith("it reads too slowly: ")
             assert decode_reason(last).endswith(" answers wait")
+        assert scene.failures == []
 
 
 # Any split

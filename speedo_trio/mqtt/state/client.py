@@ -181,7 +181,6 @@ class Client(Machine):
             judge(verdict, now)
         except MQTTError as error:
             self._err(error, now)
-        self.taken = 0
         return self._go_on(now, turn)
 
     @property
@@ -274,7 +273,7 @@ class Client(Machine):
                 )
             else:
                 ask = table.get(type(packet), on_what_is_wrong)(self, packet, now)
-                if ask is not None:
+                if ask is not None:  # the next packets wait [MQTT-4.6.0-2] [MQTT-4.6.0-3]
                     return ask
                 work += 1 + self.taken
                 self.taken = 0

@@ -1,6 +1,6 @@
 """The handshake: what of a CONNECT the server refuses, and what its CONNACK tells.
 
-Next: `speedo_trio.mqtt.state.client`.
+Next: `speedo_trio.mqtt.state.machine`.
 """
 
 from __future__ import annotations

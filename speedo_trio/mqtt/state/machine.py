@@ -170,8 +170,9 @@ class Machine:
         answers = self.answers
         if answers:
             self.answered += len(answers)
-            self.line.answer(answers[0] if len(answers) == 1 else b"".join(answers))
-            answers.clear()
+            frame = answers[0] if len(answers) == 1 else b"".join(answers)
+            answers.clear()  # before, as the line may find that this is the end, and say so
+            self.line.answer(frame)
 
     def fail(
         self,

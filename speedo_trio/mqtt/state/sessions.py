@@ -1,6 +1,6 @@
 """The sessions of a server: who takes up which, and when they and their wills are due.
 
-Next: `speedo_trio.mqtt.state.client`.
+Next: `speedo_trio.mqtt.state.asks`.
 """
 
 from __future__ import annotations
@@ -124,9 +124,12 @@ class Sessions:
         for topic_filter in session.subscriptions:
             self.hub.unsubscribe(topic_filter, session)
         session.subscriptions.clear()
+        orphans = session.outgoing.orphans
         session.outgoing.clear()
         session.incoming.held.clear()
         self.hub.session_ended(session)
+        for topic_filter, publication in orphans:  # section 4.8.2
+            self.hub.pass_on(topic_filter, publication)
         self._publish_will(session, now)
 
     # What a client tells
@@ -166,7 +169,7 @@ class Sessions:
         self._away.pop(session, None)
         session.client = client
         session.expiry = expiry
-        session.will = will  # [MQTT-3.1.2-7]
+        session.will = will  # [MQTT-3.1.2-7] [MQTT3-3.1.2-12]
         session.will_at = session.ends_at = None  # [MQTT-4.1.0-1]
         return session, present
 

@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[Version, int | Non
     ("why", "version"), [(why, version) for why, case in REFUSED.items() for version in case[2]]
 )
 def test_what_is_refused(why: str, version: Version) -> None:
-    """[MQTT-3.2.2-7] [MQTT-3.1.4-1] [MQTT-3.2.2-12] [MQTT-3.2.2-13] [MQTT-3.1.3-8] [MQTT3-3.1.3-8]
+    """[MQTT-3.2.2-7] [MQTT-3.1.4-1] [MQTT-3.2.2-12] [MQTT-3.2.2-13] [MQTT-3.1.3-8] [MQTT3-3.1.3-8].
 
     [MQTT3-3.1.3-9] [MQTT3-3.2.2-6] [MQTT-4.12.0-1] [MQTT-3.2.2-6] By CONNACK as the version can say
     it, and the connection closes. No session begins, and no earlier one ends.
@@ -207,7 +207,7 @@ def test_connack_comes_first(version: Version) -> None:
 
 @pytest.mark.parametrize("version", [V311, V5])
 def test_session_present(version: Version) -> None:
-    """[MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6]"""
+    """[MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.4-4]."""
     world = World()
 
     def present(**connect: Any) -> bool:
@@ -242,6 +242,17 @@ def test_the_session_expiry() -> None:
     assert [0, 50, 100, 0, 100, NEVER] == expiries
 
 
+def test_no_more_aliases_are_used_than_the_server_likes() -> None:
+    """[MQTT-3.1.2-26] Though the client allows more."""
+    world = World(topic_aliases_sent=1)
+    peer = world.connect(properties={"topic_alias_maximum": 10})
+    peer.ask(subscribe(b"#"))
+    for topic in (b"a", b"b", b"a", b"b"):
+        world.publish(topic)
+
+    assert [b"a", b"b", b"", b"b"] == [each.topic for each in only(peer.take(), Publish)]
+
+
 # The host decides
 
 
@@ -274,7 +285,7 @@ def test_the_host_is_asked_and_allows(version: Version) -> None:
     ],
 )
 def test_the_host_refuses(reason: ReasonCode, codes: tuple[int | None, int]) -> None:
-    """[MQTT-3.1.4-2] [MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT3-3.2.2-6]
+    """[MQTT-3.1.4-2] [MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-3.2.2-8] [MQTT3-3.2.2-6].
 
     [MQTT-3.1.4-6] What came meanwhile is dropped, and no will is published.
     """
@@ -332,12 +343,14 @@ def test_a_connection_that_breaks_before_the_verdict() -> None:
 
 
 def begin(world: World) -> tuple[Peer, Any]:
+    """A client that wants to authenticate; what the host is asked."""
     peer = world.open(ASKING)
     properties = Properties(authentication_method="m", authentication_data=b"1")
     return peer, peer.send(Connect(client_id="client", properties=properties))
 
 
 def auth(reason: ReasonCode, method: str | None = "m", data: bytes | None = None) -> Auth:
+    """An AUTH."""
     return Auth(reason, Properties(authentication_method=method, authentication_data=data))
 
 
@@ -550,6 +563,15 @@ def test_a_disconnect_changes_the_expiry(asked: int, changed: int) -> None:
     assert ReasonCode.NORMAL_DISCONNECTION is peer.closed
     assert bool(changed) == bool(len(world.sessions))
     assert (world.now + min(changed, 100) if changed else None) == world.sessions.deadline
+
+
+def test_a_disconnect_with_a_reason_string() -> None:
+    """It changes nothing."""
+    peer = World().connect(expiry=50)
+
+    peer.ask(Disconnect(properties=Properties(reason_string="bye")))
+
+    assert (ReasonCode.NORMAL_DISCONNECTION, 1) == (peer.closed, len(peer.world.sessions))
 
 
 def test_an_expiry_that_was_0_stays_so() -> None:

@@ -61,6 +61,7 @@ class Side:
 
 
 def connected(**more: Any) -> Side:
+    """One with a connection."""
     side = Side(**more.pop("capabilities", {}))
     side.attach(**more)
     return side
@@ -85,7 +86,7 @@ def test_qos_0(version: Version) -> None:
 
 @pytest.mark.parametrize(("qos", "version"), [(qos, v) for qos in (1, 2) for v in Version])
 def test_a_first_sending(qos: int, version: Version) -> None:
-    """[MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-3.3.1-3] [MQTT-3.3.2-3]
+    """[MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-3.3.1-3] [MQTT-3.3.2-3].
 
     With an identifier that is not in use, and DUP 0.
     """
@@ -111,7 +112,9 @@ def test_the_lower_qos(granted: int) -> None:
 
 
 def test_properties_go_on_as_they_came() -> None:
-    """[MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
+    """[MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18].
+
+    [MQTT-3.3.2-20]
 
     User properties in order, repeats included; what concerns only the publisher doesn't.
     """
@@ -320,9 +323,9 @@ def test_while_the_line_is_congested_messages_wait() -> None:
 
     assert (True, False) == (side.put(), side.put(qos=0))
     assert [] == side.take()
-    assert not side.outgoing.unfinished
-    side.line.congested = False
-    assert side.outgoing.unfinished
+    for congested in (True, False):
+        side.line.congested = congested
+        assert (not congested) == side.outgoing.unfinished
     side.outgoing.pump(0)
     assert [b"x"] == payloads(side.take())
 
@@ -336,6 +339,24 @@ def test_while_the_client_is_away() -> None:
     assert (2, 4) == (side.outgoing.waiting, side.outgoing.waiting_bytes)
     assert [1, 2] == [each.qos for each in only(side.attach(), Publish)]
     assert (0, 0) == (side.outgoing.waiting, side.outgoing.waiting_bytes)
+
+
+def test_what_waits_is_not_passed_when_there_is_room_again() -> None:
+    """[MQTT-4.6.0-5] Though nobody has called for it yet: what waits, or is to be sent again."""
+    for again in (False, True):
+        side = connected()
+        side.line.congested = not again
+        side.put(b"1")
+        if again:
+            line = side.line = Line()
+            line.congested = True
+            side.outgoing.attach(line, Receiver(version=V5), side._overflowed)
+        side.line.congested = False
+
+        side.put(b"2")
+        side.outgoing.pump(0)
+
+        assert [b"1", b"2"] == payloads(side.take())
 
 
 @pytest.mark.parametrize("overflow", Overflow)
@@ -390,6 +411,7 @@ def test_what_waited_or_was_in_flight_is_too_large_now() -> None:
 
 
 def expiring(seconds: int, received_at: float = 0, qos: int = 1) -> MQTTPublication:
+    """A message that has so long."""
     properties = Properties(message_expiry_interval=seconds)
     return MQTTPublication(b"a", b"x", qos, False, properties, None, received_at)
 
@@ -447,7 +469,7 @@ def test_topic_aliases() -> None:
 
 
 def test_no_topic_aliases_for_who_takes_none() -> None:
-    """[MQTT-3.1.2-27]"""
+    """[MQTT-3.1.2-27]."""
     side = connected(topic_alias_maximum=0)
 
     side.put()
@@ -481,11 +503,33 @@ def test_an_alias_is_not_set_by_what_may_be_dropped() -> None:
     assert [b"a", b""] == [each.topic for each in side.sent()]
 
 
+def test_an_alias_is_not_set_on_a_line_that_drops_later() -> None:
+    """A mailbox that takes a message may drop it for newer ones."""
+
+    class Dropping(Line):
+        def put(self, frame: bytes) -> bool:
+            if not self.congested:
+                self.frames.append(frame)
+            return True
+
+    side = connected()
+    side.line = Dropping()
+    receiver = Receiver(version=V5, topic_alias_maximum=2)
+    side.outgoing.attach(side.line, receiver, side._overflowed)
+    side.line.congested = True
+    side.put(qos=0)
+    side.line.congested = False
+
+    side.put(qos=0)
+
+    assert [b"a"] == [each.topic for each in side.sent()]
+
+
 # Again
 
 
 def test_what_was_in_flight_is_sent_again_in_order_before_anything_new() -> None:
-    """[MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.6.0-1] [MQTT-4.6.0-4] [MQTT-4.3.3-3]"""
+    """[MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.6.0-1] [MQTT-4.6.0-4] [MQTT-4.3.3-3]."""
     side = connected()
     for number in range(5):
         side.put(b"%d" % number, qos=1 + number % 2)
@@ -567,15 +611,17 @@ def test_sending_again_stops_where_the_line_is_congested() -> None:
 
 
 def test_the_end_of_a_session() -> None:
-    """Nothing is left; what another member of a group could be given can be taken before."""
+    """[MQTT-4.8.2-5] Nothing is left; what others of its groups could be given is told before."""
     side = connected(receive_maximum=3)
+    shared = MQTTTerms(2, group=b"$share/g/a")
     for number, qos in enumerate((1, 2, 2, 1, 2)):
-        side.put(b"%d" % number, qos)
+        side.put(b"%d" % number, qos, terms=shared)
+        side.put(b"own", qos)
 
-    taken = [message[0].payload for message in side.outgoing.take_unacknowledged()]
+    orphans = [(group, each.payload) for group, each in side.outgoing.orphans]
     side.outgoing.clear()
 
-    assert [b"0", b"3", b"4"] == taken
+    assert [(b"$share/g/a", b"%d" % number) for number in (0, 2, 3, 4)] == orphans
     assert (0, 0, False) == (
         side.outgoing.inflight,
         side.outgoing.waiting,

@@ -96,7 +96,9 @@ class Naive:
         self.work()
         return step
 
-    def step(self, kind: PacketType, packet_id: int, *, refused: bool) -> Step:
+    def step(  # noqa: PLR0911  # each rule of the table has its line
+        self, kind: PacketType, packet_id: int, *, refused: bool
+    ) -> Step:
         found = [each for each in self.all if each["id"] == packet_id]
         if found:
             if kind is PacketType.PUBACK and found[0]["qos"] == 1:
@@ -173,8 +175,8 @@ class Comparison(RuleBasedStateMachine):
         self,
         kind: PacketType,
         packet_id: int,
-        recent: bool,
-        refused: bool,  # noqa: FBT001  # by name
+        recent: bool,  # noqa: FBT001  # Hypothesis gives it by name
+        refused: bool,  # noqa: FBT001  # the same
     ) -> None:
         """An acknowledgement comes, right or wrong."""
         known = [each["id"] for each in self.naive.all if each["id"]] + self.naive.released

@@ -35,8 +35,9 @@ DENIED = ReasonCode.NOT_AUTHORIZED
 def wrong(peer: Peer, packet: Publish) -> ReasonCode:
     """Send what ends the connection; the reason that the client is told."""
     (disconnect,) = only(peer.ask(packet), Disconnect)
-    assert disconnect.reason is peer.closed
-    return peer.closed  # type: ignore[return-value]  # it is not None
+    reason: ReasonCode = disconnect.reason
+    assert reason is peer.closed
+    return reason
 
 
 # Answers
@@ -237,9 +238,9 @@ def test_the_clients_identifiers_are_not_the_servers() -> None:
 def test_what_ends_the_connection(
     capabilities: dict[str, Any], packet: Publish, reason: int
 ) -> None:
-    """[MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.3.4-6] [MQTT-3.3.2-9] [MQTT-3.2.2-17] [MQTT-3.2.2-18]
+    """[MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.3.4-6] [MQTT-3.3.2-9] [MQTT-3.2.2-17].
 
-    Nothing is published.
+    [MQTT-3.2.2-18] Nothing is published.
     """
     world = World(**capabilities)
 
@@ -280,6 +281,18 @@ def test_the_receive_maximum_is_for_5_0() -> None:
 
     for packet_id in range(1, 10):
         assert [PubRec(packet_id)] == peer.ask(publish(2, packet_id))
+
+
+@pytest.mark.parametrize(("qos", "answer"), [(1, PubRec(1)), (1, PubComp(1)), (2, PubAck(1))])
+def test_an_acknowledgement_of_another_kind(qos: int, answer: Any) -> None:
+    """[MQTT-4.13.1-1] A protocol error: it is no answer to what was sent."""
+    world = World()
+    peer = world.subscriber()
+    world.publish(qos=qos)
+
+    peer.ask(answer)
+
+    assert ReasonCode.PROTOCOL_ERROR is peer.closed
 
 
 # Aliases

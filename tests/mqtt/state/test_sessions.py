@@ -10,8 +10,8 @@ from speedo_trio.mqtt.state.capabilities import NEVER
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.state.sessions import new_client_id
 from speedo_trio.mqtt.wire.packets import (
-    Connect,
     ConnAck,
+    Connect,
     Disconnect,
     PubAck,
     Publish,
@@ -71,7 +71,7 @@ def test_the_first_connection_closes_late() -> None:
 
 
 def test_a_session_is_taken_up() -> None:
-    """[MQTT-3.1.2-5] [MQTT-4.5.0-1] [MQTT3-3.1.2-5] Subscriptions, what waits, what is in flight."""
+    """[MQTT-3.1.2-5] [MQTT-4.5.0-1] [MQTT3-3.1.2-5] With what waits and is in flight."""
     world = World()
     peer = world.subscriber(client_id="client")
     world.publish(qos=1, payload=b"flight")
@@ -165,6 +165,20 @@ def test_the_expiry_begins_anew_with_each_connection() -> None:
     assert 0 == len(world.sessions)
 
 
+def test_a_session_that_is_taken_up_has_no_end_any_more() -> None:
+    """[MQTT-4.1.0-1] What was to be done while the client was away isn't."""
+    world = World(maximum_offline_sessions=1)
+    world.keep(expiry=60, will=will(delay=30)).drop()
+    peer = world.keep(expiry=60)
+    assert (0, None) == (world.sessions.offline, world.sessions.deadline)
+    world.keep("other").drop()
+
+    assert 0 == world.later(1000)
+
+    assert peer.closed is None
+    assert world.sessions.get("client") is peer.session
+
+
 def test_a_session_for_ever() -> None:
     """[MQTT-3.1.2-23] 0xFFFFFFFF has no end, nor has one of 3.1.1, if the server has none."""
     world = World(maximum_session_expiry=NEVER)
@@ -231,7 +245,7 @@ def test_deadlines_that_are_void_do_not_pile_up() -> None:
 
 
 def test_a_will_is_published_as_it_was_given() -> None:
-    """[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10] [MQTT-3.1.3-9]
+    """[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10] [MQTT-3.1.3-9].
 
     Without its delay; [MQTT-3.3.2-17] [MQTT-3.3.2-18] user properties are in order.
     """
@@ -254,14 +268,17 @@ def test_a_will_is_published_as_it_was_given() -> None:
     assert 1 == len(world.hub.exchange.retained)
 
 
-def test_a_will_is_published_once() -> None:
-    """[MQTT-3.1.2-10] Not again with the next connection, or the end of the session."""
+@pytest.mark.parametrize("delay", [0, 10])
+def test_a_will_is_published_once(delay: int) -> None:
+    """[MQTT-3.1.2-10] Not again with the end of the session, or the next connection."""
     world = World()
-    world.keep(will=will()).drop()
+    world.keep(will=will(delay)).drop()
+    world.later(10)
+    world.later(1e6)
     world.keep().drop()
     world.later(1e6)
 
-    assert 1 == len(world.hub.wills)
+    assert (1, 0) == (len(world.hub.wills), len(world.sessions))
 
 
 def test_without_a_will_none_is_published() -> None:
@@ -321,7 +338,7 @@ def test_a_will_is_cancelled() -> None:
 
 @pytest.mark.parametrize("delay", [None, 0, 10])
 def test_the_will_of_a_connection_that_is_taken_over(delay: int | None) -> None:
-    """[MQTT-3.1.3-9] [MQTT-3.1.4-3] It is published, but if it is delayed and the session goes on."""
+    """[MQTT-3.1.3-9] [MQTT-3.1.4-3] It is published, unless delayed with a session that goes on."""
     world = World()
     world.keep(will=will(delay))
 
@@ -421,6 +438,28 @@ def test_qos_2_of_a_shared_subscription_stays_with_its_member() -> None:
     world.sessions.end(back.session, world.now)
 
     assert [] == payloads(second.take())
+
+
+def test_qos_1_of_a_shared_subscription_goes_to_another_member() -> None:
+    """Section 4.8.2: when the session of the member that had it ends, with all that waits."""
+    world = World(maximum_inflight=1)
+    first = world.subscriber(b"$share/g/a", 2, client_id="1")
+    for number, qos in enumerate((1, 2, 1)):
+        world.publish(payload=b"%d" % number, qos=qos)
+    first.drop()
+    second = world.subscriber(b"$share/g/a", 1, client_id="2")
+    session = world.sessions.get("1")
+    assert session is not None
+
+    world.sessions.end(session, world.now)
+
+    seen = only(second.take(), Publish)
+    for packet_id in (1, 2):
+        seen += only(second.ask(PubAck(packet_id)), Publish)
+    assert [(b"0", 1, False), (b"1", 1, False), (b"2", 1, False)] == [
+        (each.payload, each.qos, each.dup) for each in seen
+    ]
+    world.sessions.end(second.session, world.now)  # nobody is left
 
 
 def test_a_message_of_a_shared_subscription_that_is_refused() -> None:

@@ -29,12 +29,13 @@ DENIED = ReasonCode.NOT_AUTHORIZED
 
 
 def many(*filters: tuple[bytes, int], packet_id: int = 1) -> Subscribe:
+    """A SUBSCRIBE to several filters."""
     return Subscribe(packet_id, [(each, SubscriptionOptions(qos)) for each, qos in filters])
 
 
 @pytest.mark.parametrize("version", Version)
 def test_suback(version: Version) -> None:
-    """[MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1]
+    """[MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1].
 
     The identifier, and a reason code for each filter in order; all of them are subscribed to.
     """
@@ -223,6 +224,7 @@ def test_nothing_is_lost_when_a_subscription_is_replaced() -> None:
 
 
 def sent(world: World, request: Subscribe, version: Version = V5, **more: Any) -> list[Publish]:
+    """What a client that subscribes now is sent that is retained."""
     peer = world.connect("late", version, **more)
     suback, *rest = peer.ask(request)
     assert isinstance(suback, SubAck)
@@ -231,7 +233,7 @@ def sent(world: World, request: Subscribe, version: Version = V5, **more: Any) -
 
 @pytest.mark.parametrize("version", Version)
 def test_what_is_retained_is_sent(version: Version) -> None:
-    """[MQTT-3.3.1-9] [MQTT3-3.3.1-8] [MQTT-3.8.4-8] After SUBACK, with RETAIN, and a fitting QoS."""
+    """[MQTT-3.3.1-9] [MQTT3-3.3.1-8] [MQTT-3.8.4-8] After SUBACK, with RETAIN."""
     world = World()
     for qos in (0, 1, 2):
         world.publish(b"a/%d" % qos, qos=qos, retain=True)
@@ -265,7 +267,7 @@ def test_nothing_retained_for_shared_subscriptions() -> None:
 
 
 def test_what_is_retained_has_the_identifier_and_the_rest_of_its_time() -> None:
-    """[MQTT-3.3.4-3] [MQTT-3.3.2-6] [MQTT-3.3.2-5]"""
+    """[MQTT-3.3.4-3] [MQTT-3.3.2-6] [MQTT-3.3.2-5]."""
     world = World()
     for topic, seconds in ((b"a", 10), (b"b", 5)):
         world.publish(topic, retain=True, properties=Properties(message_expiry_interval=seconds))
@@ -295,13 +297,12 @@ def test_many_retained_are_sent_in_turns() -> None:
     peer = world.connect()
 
     assert 100 == len(payloads(peer.ask(subscribe(b"a/#"))))
-    assert peer.client.unfinished
-    peer.line.congested = True
-    assert not peer.client.unfinished
+    for congested in (False, True):
+        peer.line.congested = congested
+        assert (not congested) == peer.client.unfinished
     assert not peer.client.pump(world.now)
     peer.line.congested = False
-    assert peer.client.pump(world.now)
-    assert not peer.client.pump(world.now)
+    assert [True, False] == [peer.client.pump(world.now) for _ in range(2)]
     assert 150 == len(payloads(peer.take()))
     assert not peer.client.unfinished
 
@@ -369,7 +370,7 @@ def test_unsubscribing_ends_what_is_retained() -> None:
 
 @pytest.mark.parametrize("version", Version)
 def test_unsubscribe(version: Version) -> None:
-    """[MQTT-3.10.4-1] [MQTT-3.10.4-2] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6]
+    """[MQTT-3.10.4-1] [MQTT-3.10.4-2] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6].
 
     [MQTT-3.11.3-1] [MQTT-3.11.3-2] The very filter; the answers are in order, also for none.
     """
