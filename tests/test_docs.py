@@ -91,11 +91,14 @@ def run_as_shown(real_run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run_tests(module: ModuleType, before: dict[str, object]) -> None:
-    """Run the tests that a module has and had not before."""
+    """Run the tests that a module has and had not before, with a broker if they ask for one."""
     for name, value in list(vars(module).items()):
         if name.startswith("test_") and value is not before.get(name):
             if inspect.iscoroutinefunction(value):
                 trio.run(value)
+            elif "mqtt_broker" in inspect.signature(value).parameters:
+                with testing.MQTTTestBroker() as broker:
+                    value(broker)
             else:
                 value()
 
