@@ -19,7 +19,7 @@ import pytest
 import trio
 
 import speedo_trio
-from speedo_trio import ConfigError, Server, admin, serve, simplepub, testing
+from speedo_trio import ConfigError, Server, admin, mqtt, serve, simplepub, testing
 from speedo_trio.cli import app
 from speedo_trio.cli.protocols import PLUGINS, load
 from speedo_trio.cli.settings import SECTIONS
@@ -72,9 +72,10 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 def run_as_shown(real_run: Callable[..., Any]) -> Callable[..., Any]:
     """A `trio.run` that ends, and serves on a free port where a page serves on a fixed one."""
+    fixed = re.compile(r":(9292|1883)\b")
 
     async def serve_and_drain(factory: Any, *binds: str) -> None:
-        free = [bind.replace(":9292", ":0") for bind in binds]
+        free = [fixed.sub(":0", bind) for bind in binds]
         async with trio.open_nursery() as nursery:
             server: Server = await nursery.start(serve, factory, *free)
             await server.drain()
@@ -254,7 +255,7 @@ def test_the_reference_has_every_public_name_once() -> None:
     documented = _DOCUMENTED.findall(TEXTS[DOCS / "reference.md"])
     public = [
         f"{module.__name__}.{name}"
-        for module in (speedo_trio, admin, simplepub, testing)
+        for module in (speedo_trio, admin, mqtt, simplepub, testing)
         for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     ]

@@ -8,7 +8,7 @@ Next: `speedo_trio.simplepub.protocol`, which serves it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING
 
 from speedo_trio.broker.core import BrokerCore
 from speedo_trio.broker.limits import BrokerLimits
@@ -16,7 +16,7 @@ from speedo_trio.broker.message import TopicMessage
 from speedo_trio.broker.subscription import Subscription
 from speedo_trio.errors import ConfigError
 from speedo_trio.logs.event_log import EventLog
-from speedo_trio.pubsub.outbox import OutboxLimits, Overflow
+from speedo_trio.pubsub.outbox import OutboxLimits, Overflow, OverflowPolicy, check_overflow
 from speedo_trio.pubsub.publication import Publication
 from speedo_trio.server import DEFAULT_OBSERVER
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
     from speedo_trio.broker.stats import BrokerStats, SubscriberStats
     from speedo_trio.events import Observer
-
-OverflowPolicy: TypeAlias = Literal["drop-newest", "drop-oldest", "disconnect"]
-"""What happens to a message for a subscriber that reads too slowly: it is dropped, the one that has
-waited for longest is, or the subscriber is ended."""
 
 
 class Broker:
@@ -77,7 +73,7 @@ class Broker:
         """
         core = self._core
         try:
-            return core.route(Publication(_encoded(topic), payload, retain=retain))
+            return core.route(Publication(encoded(topic), payload, retain=retain))
         finally:
             core.flush()
 
@@ -102,10 +98,8 @@ class Broker:
         Raises:
             ConfigError: a bound or policy that is not allowed, or no filter at all.
         """
-        if not filters:
-            raise ConfigError("subscribe() without a filter; allowed are one or more")
-        limits = outbox_limits(waiting_messages, waiting_bytes, overflow)
-        return Subscription(self._core, tuple(map(_encoded, filters)), limits, name)
+        limits = subscription_limits(filters, waiting_messages, waiting_bytes, overflow)
+        return Subscription(self._core, tuple(map(encoded, filters)), limits, name)
 
     def subscribers(self, topic: str | None = None) -> tuple[SubscriberStats, ...]:
         """Who is subscribed; with a topic, who would get what is published under it.
@@ -116,7 +110,7 @@ class Broker:
         Raises:
             TopicError: the topic is not allowed.
         """
-        members = self._core.members if topic is None else self._core.audience(_encoded(topic))
+        members = self._core.members if topic is None else self._core.audience(encoded(topic))
         return tuple(each for each in (member.stats() for member in members) if each.filters)
 
     def retained(self, topic_filter: str) -> Iterator[TopicMessage]:
@@ -127,7 +121,7 @@ class Broker:
         Raises:
             TopicError: the filter is not allowed.
         """
-        found = self._core.retained_for(_encoded(topic_filter))
+        found = self._core.retained_for(encoded(topic_filter))
         return (TopicMessage(kept.topic.decode(), kept.payload, retain=True) for kept in found)
 
     def stats(self) -> BrokerStats:
@@ -140,9 +134,22 @@ class Broker:
         return self._core
 
 
-def _encoded(topic: str) -> bytes:
+def encoded(topic: str) -> bytes:
     """Its UTF-8; of surrogates, which have none, bytes that are not allowed and so are refused."""
     return topic.encode("utf-8", "surrogatepass")
+
+
+def subscription_limits(
+    filters: tuple[str, ...], messages: int, size: int, overflow: str
+) -> OutboxLimits:
+    """How much may wait for a subscription of the program.
+
+    Raises:
+        ConfigError: a bound or policy that is not allowed, or no filter at all.
+    """
+    if not filters:
+        raise ConfigError("subscribe() without a filter; allowed are one or more")
+    return outbox_limits(messages, size, overflow)
 
 
 def outbox_limits(messages: int, size: int, overflow: str) -> OutboxLimits:
@@ -153,14 +160,3 @@ def outbox_limits(messages: int, size: int, overflow: str) -> OutboxLimits:
     """
     check_overflow(None, None, overflow)
     return OutboxLimits(messages=messages, bytes=size, overflow=Overflow(overflow))
-
-
-def check_overflow(owner: object, attribute: object, value: object) -> None:
-    """Validate an attrs field that is an `OverflowPolicy`.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if value not in get_args(OverflowPolicy):
-        allowed = " or ".join(map(repr, get_args(OverflowPolicy)))
-        raise ConfigError(f"overflow is {value!r}; allowed is {allowed}")

@@ -61,6 +61,7 @@ class Mailbox:
         "_turn",
         "congested",
         "lost",
+        "sent",
     )
 
     def __init__(
@@ -98,6 +99,8 @@ class Mailbox:
         """Whether frames wait for room."""
         self.lost: int = 0
         """Messages that still waited when the mailbox was closed."""
+        self.sent: int = 0
+        """Bytes that the connection has got."""
 
     @property
     def waiting(self) -> int:
@@ -141,6 +144,7 @@ class Mailbox:
         if self._closed:
             return
         if not self.congested and len(frame) <= self._line.room:
+            self.sent += len(frame)
             self._line.send_nowait(frame)
         elif self._answers and not self._may_wait(frame):
             self._too_slow(f"{len(self._answers)} answers wait")
@@ -162,6 +166,7 @@ class Mailbox:
         self._fresh = []
         size = len(fresh[0]) if len(fresh) == 1 else sum(map(len, fresh))
         if size <= self._line.room:
+            self.sent += size
             self._line.send_nowait(fresh[0] if len(fresh) == 1 else b"".join(fresh))
         else:
             self._turn.extend(fresh)
@@ -171,7 +176,7 @@ class Mailbox:
         """Send what waits, as far as there is room; to be called when there is room again."""
         if self._closed:
             return
-        room = self._line.room
+        before = room = self._line.room
         batch: list[bytes | memoryview] = []
         while room > 0:
             frame = self._next()
@@ -185,6 +190,7 @@ class Mailbox:
             batch.append(frame)
             room -= len(frame)
         if batch:
+            self.sent += before - room
             self._line.write(b"".join(batch))  # when that fills the room, relief follows
         self.congested = bool(self._rest or self._turn or self._answers or self._outbox)
 
@@ -221,6 +227,7 @@ class Mailbox:
         if len(rest) > LAST_BYTES:
             return False
         data = b"".join((rest, last))
+        self.sent += len(data)
         return not data or self._line.send_nowait(data)
 
     def _store(self, frame: bytes) -> bool:

@@ -84,11 +84,11 @@ class Subscription:
         while self._active or self._outbox.full:
             kept = next(self._retained, None)
             if kept is not None:
-                return TopicMessage(kept.topic.decode(), kept.payload, retain=True)
+                return self._message(kept, retain=True)
             waited = self._outbox.take_one()
             if waited is not None:
                 self._delivered += 1
-                return TopicMessage(waited.topic.decode(), waited.payload)
+                return self._message(waited, retain=False)
             if self._outbox.full:
                 raise SubscriberTooSlow(
                     f"{self._name} took its messages too slowly; allowed are "
@@ -123,6 +123,10 @@ class Subscription:
             waiting=len(self._outbox),
             waiting_bytes=self._outbox.bytes,
         )
+
+    def _message(self, publication: Publication, *, retain: bool) -> TopicMessage:
+        """What the iteration gives for a publication; a protocol may make more of it."""
+        return TopicMessage(publication.topic.decode(), publication.payload, retain=retain)
 
     def _end(self) -> None:
         """Get nothing more; what waits may still be taken, if the iteration goes on."""

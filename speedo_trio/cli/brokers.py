@@ -7,21 +7,27 @@ from typing import TYPE_CHECKING
 from attrs import fields
 
 from speedo_trio.broker.broker import Broker
+from speedo_trio.mqtt.service import MQTT
 from speedo_trio.simplepub.protocol import SimplePub
 
 if TYPE_CHECKING:
     from speedo_trio.cli.settings import Settings
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
 
-_KEPT = ("broker",)
-"""Sections of what holds messages, and so can't change while it does."""
-_CHANGING = ("simplepub",)
-"""Sections of protocols, for new connections."""
+KEPT: dict[str, tuple[str, ...]] = {"mqtt": ("broker", "mqtt"), "simplepub": ("broker",)}
+"""By protocol: the sections of what holds messages or sessions, which can't change meanwhile."""
+_CHANGING = {"simplepub": ("simplepub",)}
+"""By protocol: the sections that hold for new connections."""
 
 
 def make_simplepub(settings: Settings) -> SimplePub:
     """SimplePub on a broker of its own."""
     return SimplePub(Broker(settings.broker), settings.simplepub)
+
+
+def make_mqtt(settings: Settings) -> MQTT:
+    """MQTT on a broker of its own."""
+    return MQTT(Broker(settings.broker), settings.mqtt)
 
 
 def successor(
@@ -34,6 +40,8 @@ def successor(
         read: the one that the new settings ask for; what it would serve is not lost by that, as
             clients stay with the broker that they have.
     """
+    if isinstance(running, MQTT) and isinstance(read, MQTT):
+        return running
     if not (isinstance(running, SimplePub) and isinstance(read, SimplePub)):
         return read
     if running.settings == read.settings:
@@ -44,11 +52,13 @@ def successor(
 def protocol_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     """The names of the settings of protocols that differ: those that can change, those that can't.
 
-    Nothing when the protocol is another one.
+    Nothing when the protocol is another one, or has no such settings.
     """
-    if old.protocol != new.protocol:
+    name = new.protocol
+    if old.protocol != name:
         return [], []
-    return _differing(old, new, _CHANGING), _differing(old, new, _KEPT)
+    changing, kept = _CHANGING.get(name, ()), KEPT.get(name, ())
+    return _differing(old, new, changing), _differing(old, new, kept)
 
 
 def _differing(old: Settings, new: Settings, sections: tuple[str, ...]) -> list[str]:

@@ -32,6 +32,8 @@ def effective_toml(settings: Settings, origins: Origins) -> str:
 def _toml(value: object) -> str:
     if value is None:
         return '"none"'  # TOML has no null
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, str):  # a JSON string is a TOML string, but for DEL

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attrs import define, field
+from cyclopts import UNSET
 
 from speedo_trio.cli.mistakes import Mistake
-from speedo_trio.cli.settings import TEXTS, check_setting, from_text
+from speedo_trio.cli.settings import LISTS, TEXTS, check_setting, from_text
 
 if TYPE_CHECKING:
     from cyclopts import App, Argument, ArgumentCollection, Token
@@ -59,8 +60,15 @@ def _check(argument: Argument) -> None:
             )
         if token.source not in ("cli", "env"):
             continue  # a file is checked where it is read, with TOML's own types
-        value = token.value if argument.keys in TEXTS else from_text(token.value)
-        check_setting(place, argument.keys, [value] if argument.keys == ("bind",) else value)
+        check_setting(place, argument.keys, _value(argument.keys, token))
+
+
+def _value(keys: Keys, token: Token) -> object:
+    """What a flag or variable gives, for the setting's own validator."""
+    if token.implicit_value is not UNSET:
+        return token.implicit_value  # a flag without a value
+    value = token.value if keys in TEXTS else from_text(token.value)
+    return (value,) if keys in LISTS else value
 
 
 def _place(token: Token | None) -> str:

@@ -28,10 +28,14 @@ _SHIPPED = {
     "discard": "speedo_trio.sinks:DiscardProtocol",
     "echo": "speedo_trio.echo:EchoProtocol",
     "log": "speedo_trio.sinks:LogProtocol",
+    "mqtt": "speedo_trio.mqtt.service:MQTT",
     "simplepub": "speedo_trio.simplepub:SimplePub",
 }
 
-_MAKERS = {"simplepub": "speedo_trio.cli.brokers:make_simplepub"}
+_MAKERS = {
+    "mqtt": "speedo_trio.cli.brokers:make_mqtt",
+    "simplepub": "speedo_trio.cli.brokers:make_simplepub",
+}
 """Those that are made from settings, and what makes them."""
 
 ONE_PROCESS = tuple(_MAKERS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, evolve, field
 
-from speedo_trio.cli.brokers import protocol_changes, successor
+from speedo_trio.cli.brokers import KEPT, protocol_changes, successor
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.errors import ConfigError
 from speedo_trio.events import Reconfigured
@@ -76,10 +76,13 @@ class Reloader:
             needs_restart += changed
             changed = []
         ours, kept = protocol_changes(self._settings, settings)
-        if settings.protocol == self._settings.protocol:
-            running["broker"] = self._settings.broker
+        others = [name for name in event.changed if not ours or name != "factory"]
+        if settings.protocol == self._settings.protocol:  # else its broker was made from these
+            running |= {
+                name: getattr(self._settings, name) for name in KEPT.get(settings.protocol, ())
+            }
         self._settings = evolve(settings, **running)
         return Reconfigured(
-            changed=(*event.changed, *ours, *changed),
+            changed=(*others, *ours, *changed),
             needs_restart=(*needs_restart, *event.needs_restart, *kept),
         )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args, get_type_hints
 
-from attrs import Attribute, field, fields, frozen
+from attrs import Attribute, Factory, field, fields, frozen
 from cyclopts import Group, Parameter
 
 from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConfigError
+from speedo_trio.mqtt.state.capabilities import Capabilities
 from speedo_trio.simplepub.settings import SimplePubSettings
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 SERVER_SECTIONS: dict[str, type] = get_type_hints(Config)
 """The sections of a server's configuration, by name."""
 
-PROTOCOL_SECTIONS: dict[str, type] = {"broker": BrokerLimits, "simplepub": SimplePubSettings}
+PROTOCOL_SECTIONS: dict[str, type] = {
+    "broker": BrokerLimits,
+    "mqtt": Capabilities,
+    "simplepub": SimplePubSettings,
+}
 """The sections of protocols that are shipped."""
 
 SECTIONS: dict[str, type] = {**SERVER_SECTIONS, **PROTOCOL_SECTIONS}
@@ -30,16 +35,22 @@ SECTIONS: dict[str, type] = {**SERVER_SECTIONS, **PROTOCOL_SECTIONS}
 Keys: TypeAlias = tuple[str, ...]
 """A setting's path: ``("bind",)``, ``("limits", "connections")``."""
 
+LISTS: set[Keys] = {("bind",), ("mqtt", "versions")}
+"""The settings that may be given several times."""
+
 LogFormat: TypeAlias = Literal["text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 TEXTS: set[Keys] = {
     *(("protocol",), ("bind",), ("admin",), ("admin_token_file",)),
     *(("log_format",), ("log_level",)),
+    *(("mqtt", "versions"), ("mqtt", "server_reference")),
 }
 """The settings that are texts, whatever they look like."""
 
 DEFAULT_BIND = "tcp://localhost:9292"
+DEFAULT_BINDS = {"mqtt": "tcp://localhost:1883"}
+"""Where protocols listen that have a port of their own."""
 
 _MOST_PROCESSES = 1024
 
@@ -116,6 +127,10 @@ def _or_none(value: str | None) -> str | None:
     return None if isinstance(value, str) and value.lower() == "none" else value
 
 
+def _default_binds(settings: Settings) -> tuple[str, ...]:
+    return (DEFAULT_BINDS.get(settings.protocol, DEFAULT_BIND),)
+
+
 @frozen
 class Settings:
     """Everything that flags, environment variables and a configuration file can set."""
@@ -124,12 +139,12 @@ class Settings:
     """A name that "trio-speedo protocols" lists, or package.module:Factory, also from the current
     directory."""
     bind: Annotated[tuple[str, ...], Parameter(group=_SERVING, metavar="URL")] = field(
-        default=(DEFAULT_BIND,), validator=_binds, kw_only=True
+        default=Factory(_default_binds, takes_self=True), validator=_binds, kw_only=True
     )
     """Where to listen: tcp://host:port, tcp://:port for every address, port 0 for a free one,
     unix:/path?mode=660, tls://host:port?cert=file, ws://host:port, wss://host:port?cert=file,
     fd://3, systemd:name; +proxy after a scheme for PROXY headers. Give it again for more
-    addresses."""
+    addresses. By default tcp://localhost:9292, and tcp://localhost:1883 for mqtt."""
     admin: _AdminURL = field(default=None, converter=_url_or_none, validator=_admin, kw_only=True)
     """Where to show what the server does, over HTTP: a page, JSON, health and metrics. Like a bind,
     such as tcp://localhost:9293."""
@@ -163,8 +178,11 @@ class Settings:
     broker: Annotated[BrokerLimits, Parameter(group=_section_group(BrokerLimits, 6))] = field(
         factory=BrokerLimits, kw_only=True
     )
+    mqtt: Annotated[Capabilities, Parameter(group=_section_group(Capabilities, 7))] = field(
+        factory=Capabilities, kw_only=True
+    )
     simplepub: Annotated[
-        SimplePubSettings, Parameter(group=_section_group(SimplePubSettings, 7))
+        SimplePubSettings, Parameter(group=_section_group(SimplePubSettings, 8))
     ] = field(factory=SimplePubSettings, kw_only=True)
 
     @property
@@ -207,12 +225,13 @@ def check_setting(place: str, keys: Keys, value: object) -> None:
 
 
 def from_text(text: str) -> object:
-    """The value that the text of a flag or variable stands for: a number, None, or the text.
+    """What the text of a flag or variable stands for: a number, True, False, None, or the text.
 
     Stricter than Cyclopts, which would round 2.6 to 3 workers.
     """
-    if text.lower() == "none":
-        return None
+    words: dict[str, object] = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
     for number in (int, float):
         try:
             return number(text)

@@ -8,13 +8,17 @@ Next: `speedo_trio.mqtt.service`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import define
 
 from speedo_trio.broker.mailbox import Mailbox
 from speedo_trio.errors import MQTTError
+from speedo_trio.mqtt.events import ClientConnected, ClientDisconnected, ClientRefused
+from speedo_trio.mqtt.hub import BrokerSession
+from speedo_trio.mqtt.referee import Referee, client_info
 from speedo_trio.mqtt.state.asks import More
 from speedo_trio.mqtt.state.client import Client
 from speedo_trio.mqtt.state.machine import State
@@ -25,11 +29,15 @@ from speedo_trio.protocol.message import Message
 if TYPE_CHECKING:
     from speedo_trio.events import CloseReason
     from speedo_trio.mqtt.service import Service
-    from speedo_trio.mqtt.state.asks import Outcome
+    from speedo_trio.mqtt.state.asks import Ask, Outcome
+    from speedo_trio.mqtt.state.session import Session
     from speedo_trio.protocol.handler import Connection
 
 _BUSY_LOOK = 1.0
 """Seconds until the next look at a connection whose packets wait for a verdict."""
+
+_VERDICTS: Final = 32
+"""Verdicts on what one client sent until it is others' turn."""
 
 _FAULTS = {
     ReasonCode.MALFORMED_PACKET,
@@ -56,8 +64,19 @@ class MQTTHandler(ProtocolHandler):
             connection, service.capabilities.queue, service.core.dirty, self._too_slow
         )
         self._client = Client(
-            service.capabilities, service.sessions, self._mailbox, self, now=self._clock()
+            service.capabilities,
+            service.sessions,
+            self._mailbox,
+            self,
+            now=self._clock(),
+            asking=service.asking,
         )
+        self._referee: Referee | None = None  # when a hook wants to know of the client
+        self._admitted = False
+        self._told = False  # of its end
+        self._scope: trio.CancelScope | None = None  # of a read that waits for hooks
+        self.received: int = 0
+        """Bytes."""
         self._behind = 0  # reads that wait in the lane
         self._watched = False  # whether its keep alive is
         self._full = ""  # why it is to be ended for reading too slowly
@@ -70,8 +89,10 @@ class MQTTHandler(ProtocolHandler):
         deadline = self._client.deadline
         assert deadline is not None  # for CONNECT
         self._service.caretaker.watch(self, deadline)
+        self._service.traffic.enter(self)
 
     def handle(self, data: bytes) -> list[Message] | None:
+        self.received += len(data)
         if self._behind:
             self._behind += 1
             return [_Rest(self, data)]
@@ -98,6 +119,8 @@ class MQTTHandler(ProtocolHandler):
         self._mailbox.close()
         self._core.flush()  # its will
         self._service.caretaker.stir()
+        self._service.traffic.leave(self)
+        self._tell_end(None, "" if reason.error is None else str(reason))
 
     # What the machine tells
 
@@ -105,6 +128,9 @@ class MQTTHandler(ProtocolHandler):
         """Send nothing more but `last`, and close."""
         if reason in _FAULTS:
             self._error = MQTTError(text, reason)
+        if self._scope is not None:
+            self._scope.cancel()
+        self._tell_end(reason, text)
         if self._mailbox.close(last):
             self.connection.close()
         else:
@@ -113,6 +139,34 @@ class MQTTHandler(ProtocolHandler):
     def overflowed(self) -> None:
         """Its queue is full, and that is to end it."""
         self._too_slow("its queue is full")
+
+    def admitted(self, session: Session, *, present: bool) -> None:
+        """The client was taken in."""
+        self._admitted = True
+        referee = self._introduce()
+        if referee is None:
+            return
+        assert isinstance(session, BrokerSession)
+        session.who = referee.client
+        if self._service.tell is not None:
+            self._service.tell(ClientConnected(client=referee.client, session_present=present))
+
+    # What the traffic counts
+
+    @property
+    def packets_received(self) -> int:
+        """Packets of any type."""
+        return self._client.packets
+
+    @property
+    def packets_sent(self) -> int:
+        """Packets of any type but PUBLISH: CONNACK and answers."""
+        return self._client.answered + self._admitted
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """What goes to the client."""
+        return self._mailbox
 
     # What the caretaker does
 
@@ -140,13 +194,33 @@ class MQTTHandler(ProtocolHandler):
         """
         return self._after(self._client.receive_data(data, self._clock()))
 
-    def go_on(self) -> Outcome:
-        """Go on after others had their turn. Raises as `receive`."""
-        return self._after(self._client.proceed(self._clock()))
+    async def finish(self, outcome: Outcome) -> None:
+        """Go on until nothing is left to do, after verdicts and others' turns.
 
-    def caught_up(self) -> None:
-        """A read that waited in the lane is done."""
+        Raises:
+            MQTTError: What ends the connection; the client has been told.
+        """
+        with trio.CancelScope() as self._scope:
+            for turn in count():
+                if outcome is None:
+                    break
+                outcome = await self._go_on(outcome, turn)
+        self._scope = None
         self._behind -= 1
+
+    async def _go_on(self, outcome: Ask | More, turn: int) -> Outcome:
+        if isinstance(outcome, More):
+            await trio.lowlevel.checkpoint()
+            return self._after(self._client.proceed(self._clock()))
+        if turn % _VERDICTS == _VERDICTS - 1:  # hooks need not let others have theirs
+            await trio.lowlevel.checkpoint()
+        referee = self._introduce()
+        assert referee is not None  # somebody wants to know, or there would be no ask
+        verdict = await referee.decide(outcome)
+        session = self._client.session
+        if isinstance(session, BrokerSession):  # it may have shown anew who it is
+            session.who = referee.client
+        return self._after(self._client.answer(outcome, verdict, self._clock()))
 
     async def room(self) -> None:
         """Wait until nothing waits to be sent to the client."""
@@ -166,13 +240,30 @@ class MQTTHandler(ProtocolHandler):
         self._core.flush()
         if client.unfinished:
             self._service.caretaker.later(self)
-        if not self._watched and client.state is State.CONNECTED:
+        if not self._watched and client.state is State.CONNECTED and not client.busy:
             self._watched = True
             if client.deadline is not None:
                 self._service.caretaker.watch(self, client.deadline)
         if self._error is not None:
             raise self._error
         return outcome
+
+    def _introduce(self) -> Referee | None:
+        """Who decides about the client and knows who it is; None: nobody wants to know."""
+        connect = self._client.connect
+        if self._referee is None and connect is not None and self._service.knows_clients:
+            client = client_info(self.connection, connect, self._client.client_id)
+            self._referee = Referee(self._service.calls, client)
+        return self._referee
+
+    def _tell_end(self, reason: ReasonCode | None, text: str) -> None:
+        """Tell of the end of a client that has sent a CONNECT, once."""
+        tell, referee = self._service.tell, self._introduce()
+        if self._told or tell is None or referee is None:
+            return
+        self._told = True
+        kind = ClientDisconnected if self._admitted else ClientRefused
+        tell(kind(client=referee.client, reason=reason, text=text))
 
     def _too_slow(self, what: str) -> None:
         """End it, but not in the middle of what goes on."""
@@ -191,11 +282,7 @@ class _Rest(Message):
     async def execute(self) -> None:
         """Raises MQTTError: What ends the connection; the client has been told."""
         outcome = self.handler.receive(self.data) if self.data else self.outcome
-        while outcome is not None:
-            assert isinstance(outcome, More), outcome
-            await trio.lowlevel.checkpoint()
-            outcome = self.handler.go_on()
-        self.handler.caught_up()
+        await self.handler.finish(outcome)
 
 
 @define(eq=False)

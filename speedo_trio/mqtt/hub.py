@@ -11,23 +11,29 @@ from attrs import define
 
 from speedo_trio.broker.stats import SubscriberStats
 from speedo_trio.errors import RetainedFull, TopicError
+from speedo_trio.mqtt.events import SessionEnded, Subscribed, Unsubscribed
 from speedo_trio.mqtt.state.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from speedo_trio.broker.core import BrokerCore
+    from speedo_trio.mqtt.events import MQTTEvent
+    from speedo_trio.mqtt.requests import ClientInfo
     from speedo_trio.mqtt.state.publication import MQTTPublication
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.pubsub.publication import Publication
 
-_OWN: Final = b"$SYS"
-"""The topics under it are the server's own."""
+_OWN: Final = (b"$SYS", b"$SYS/")
+"""A topic that is this, or begins with that, is the server's own."""
 
 
 @define(eq=False)
 class BrokerSession(Session):
     """A session that a broker knows of."""
+
+    who: ClientInfo | None = None
+    """Whose it is, as far as hooks want to know."""
 
     def stats(self) -> SubscriberStats:
         """A snapshot."""
@@ -45,9 +51,15 @@ class BrokerSession(Session):
 class BrokerHub:
     """Publishes and subscribes at a broker, for the sessions of MQTT."""
 
-    def __init__(self, core: BrokerCore) -> None:
+    def __init__(self, core: BrokerCore, tell: Callable[[MQTTEvent], None] | None = None) -> None:
+        """Args: the broker, and who is told of events, if anybody."""
         self._core = core
         self._exchange = core.exchange
+        self._tell = tell
+        self.judge_will: Callable[[ClientInfo, MQTTPublication], None] | None = None
+        """Publishes a will if hooks allow it; None: there is no such hook."""
+        self.dropped: int = 0
+        """Messages for which there was no room in the queues of sessions that have ended."""
 
     def publish(self, publication: MQTTPublication) -> int:
         """Deliver to all who are subscribed, and retain if that is wanted; how many took it."""
@@ -57,9 +69,17 @@ class BrokerHub:
         return self._exchange.publish(publication)
 
     def publish_will(self, session: Session, will: MQTTPublication) -> None:
-        """Publish a will, unless it is for a topic that no PUBLISH of a client may have."""
-        if will.topic == _OWN or will.topic.startswith(_OWN + b"/"):
+        """Publish a will, if that is allowed. `$SYS` is the server's own."""
+        assert isinstance(session, BrokerSession)
+        if will.topic == _OWN[0] or will.topic.startswith(_OWN[1]):
             return
+        if self.judge_will is None:
+            self.publish_judged(will)
+        elif session.who is not None:
+            self.judge_will(session.who, will)
+
+    def publish_judged(self, will: MQTTPublication) -> None:
+        """Publish a will that is allowed."""
         try:
             self.publish(will)
         except (TopicError, RetainedFull):  # nobody is left to be told
@@ -68,10 +88,17 @@ class BrokerHub:
     def subscribe(self, topic_filter: bytes, session: Session, terms: MQTTTerms) -> None:
         """Subscribe to a filter, or replace the terms of the subscription there is."""
         self._exchange.subscribe(topic_filter, session, terms)
+        if self._tell is not None and (who := _who(session)) is not None:
+            self._tell(Subscribed(client=who, topic_filter=topic_filter.decode(), qos=terms.qos))
 
     def unsubscribe(self, topic_filter: bytes, session: Session) -> None:
         """Take a subscription back."""
         self._exchange.unsubscribe(topic_filter, session)
+        # A session that ends has no client any more.
+        if self._tell is not None and session.client is not None:
+            who = _who(session)
+            if who is not None:
+                self._tell(Unsubscribed(client=who, topic_filter=topic_filter.decode()))
 
     def retained(self, topic_filter: bytes, now: float) -> Iterator[Publication]:
         """What is retained that a filter matches; nothing for a shared subscription."""
@@ -86,3 +113,11 @@ class BrokerHub:
         """A session is no more."""
         assert isinstance(session, BrokerSession)
         self._core.leave(session, lost=0)
+        self.dropped += session.outgoing.dropped
+        if self._tell is not None:
+            self._tell(SessionEnded(client_id=session.client_id))
+
+
+def _who(session: Session) -> ClientInfo | None:
+    assert isinstance(session, BrokerSession)
+    return session.who

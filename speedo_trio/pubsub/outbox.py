@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from attrs import field, frozen
 
+from speedo_trio.errors import ConfigError
 from speedo_trio.pubsub.bounds import bound
 
 if TYPE_CHECKING:
@@ -28,6 +29,22 @@ class Overflow(enum.Enum):
     """Those that wait for longest are dropped, until there is room."""
     DISCONNECT = "disconnect"
     """It is dropped, and so is all that would come after it; the subscriber is to be ended."""
+
+
+OverflowPolicy: TypeAlias = Literal["drop-newest", "drop-oldest", "disconnect"]
+"""What happens to a message for a subscriber that reads too slowly: it is dropped, the one that has
+waited for longest is, or the subscriber is ended."""
+
+
+def check_overflow(owner: object, attribute: object, value: object) -> None:
+    """Validate an attrs field that is an `OverflowPolicy`.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if value not in get_args(OverflowPolicy):
+        allowed = " or ".join(map(repr, get_args(OverflowPolicy)))
+        raise ConfigError(f"overflow is {value!r}; allowed is {allowed}")
 
 
 class Put(enum.Enum):

@@ -184,7 +184,7 @@ async def connect_stream(
         # The nursery's own group: around what the block raised, as reading raises nothing.
         if len(group.exceptions) > 1:
             raise
-        (alone,) = group.exceptions
+        alone = group.exceptions[0]
     if alone is not None:
         try:
             raise alone

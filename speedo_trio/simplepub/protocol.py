@@ -65,7 +65,9 @@ _Found: TypeAlias = "tuple[bytes, object, Iterator[Publication]]"
 
 
 class SimplePub:
-    """Serves a broker to SimplePub's clients: a `ProtocolHandlerFactory`.
+    """Brings what is published under topics to those who are subscribed.
+
+    It is a `ProtocolHandlerFactory`, for SimplePub's clients of a broker.
 
     ::
 

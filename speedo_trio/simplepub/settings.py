@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from speedo_trio.broker.broker import OverflowPolicy, check_overflow
 from speedo_trio.pubsub.bounds import bound
+from speedo_trio.pubsub.outbox import OverflowPolicy, check_overflow
 from speedo_trio.simplepub.frames import MAX_PAYLOAD
 
 
@@ -22,7 +22,8 @@ class SimplePubSettings:
     subscriptions: int = field(default=1000, validator=bound())
     """Filters that a client may be subscribed to."""
     waiting_messages: int = field(default=10_000, validator=bound())
-    """Messages that may wait for a client that reads too slowly, beside those in the kernel."""
+    """Messages that may wait for a client that reads too slowly, beside those in the kernel. Those
+    of one read may be on top."""
     waiting_bytes: int = field(default=33_554_432, validator=bound())
     """Bytes that may wait for it: room for two of the largest messages. They are shared with others
     who wait for the same message."""

@@ -18,6 +18,7 @@ from speedo_trio.broker.stats import BrokerStats, SubscriberStats
 from speedo_trio.errors import ConfigError, RetainedFull, TopicError
 from speedo_trio.pubsub.publication import Publication
 from speedo_trio.pubsub.subscriber import NO_TERMS, Terms, merge
+from tests.broker.lines import Desk
 
 
 class Plain:
@@ -92,6 +93,16 @@ async def test_a_worker_thread_may_publish() -> None:
     async with broker.subscribe("a") as messages:
         assert await trio.to_thread.run_sync(work) == 1
         assert await anext(messages) == TopicMessage("a", b"1")
+
+
+def test_a_turn_leaves_nothing_to_flush() -> None:
+    """Or mailboxes would stay there when their clients have left."""
+    core, desk = Broker().core, Desk(room=100)
+    desk.mailbox.put(b"1")
+    core.dirty += desk.dirty
+    core.flush()
+
+    assert (core.dirty, desk.line.sent) == ([], b"1")
 
 
 # What is retained

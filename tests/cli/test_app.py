@@ -207,7 +207,7 @@ def test_help_of_serve_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
     for keys in setting_keys():
         assert ".".join(keys).replace("_", "-") in flags
     text = " ".join(out.replace("│", " ").split())  # as if it had no lines
-    assert "[default: tcp://localhost:9292]" in text
+    assert "By default tcp://localhost:9292" in text
     assert "Connections open at once. [default: 65536]" in text
     assert "[default: none]" in text
     assert max(map(len, out.splitlines())) <= 80

@@ -22,6 +22,7 @@ def test_shipped_and_plugins(capsys: pytest.CaptureFixture[str], plugin: Path) -
         "discard",
         "echo",
         "log",
+        "mqtt",
         "simplepub",
         "broken",
         "echo",

@@ -59,7 +59,7 @@ def test_an_unknown_name_lists_what_there_is(plugin: Path) -> None:
 
     assert str(caught.value) == (
         "unknown protocol 'shoot'; did you mean shout? "
-        "There are discard, echo, log, simplepub, broken, shout and package.module:Factory"
+        "There are discard, echo, log, mqtt, simplepub, broken, shout and package.module:Factory"
     )
 
 

@@ -563,7 +563,7 @@ async def test_a_handshake_that_is_under_way_goes_first(files: Files) -> None:
                 await trio.lowlevel.checkpoint()
             early.go.set()
 
-    assert 0 < answered < 10
+    assert 0 < answered < len(late) // 2  # in turn it would be all of them
 
 
 # Bytes

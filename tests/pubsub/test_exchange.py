@@ -255,6 +255,29 @@ def test_retained_publications_expire(exchange: Exchange[Publication, int]) -> N
     assert [] == list(exchange.retained_for(b"a", 20))
 
 
+def test_what_is_retained_later_is_left_out(exchange: Exchange[Publication, int]) -> None:
+    """Who had subscribed by then gets it as it is published; a later call gives it."""
+    for topic in (b"a", b"b", b"c", b"d"):
+        exchange.retain(Publication(topic, b"old"), now=0)
+    found = exchange.retained_for(b"#", 0)
+    assert next(found).topic == b"a"
+    exchange.retain(Publication(b"b", b"new"), now=0)
+    exchange.retain(Publication(b"c", b""), now=0)
+    exchange.retain(Publication(b"e", b"new"), now=0)
+
+    assert [(b"d", b"old")] == [(each.topic, each.payload) for each in found]
+    later = exchange.retained_for(b"#", 0)
+    assert [b"a", b"b", b"d", b"e"] == sorted(each.topic for each in later)
+
+
+def test_what_was_kept_elsewhere_is_retained(exchange: Exchange[Publication, int]) -> None:
+    """It was there before everybody."""
+    found = exchange.retained_for(b"#", 0)
+    exchange.retained.set(b"a", Publication(b"a", b"1"), size=1, now=0)
+
+    assert [b"a"] == [each.topic for each in found]
+
+
 def test_nothing_is_retained_for_groups(exchange: Exchange[Publication, int]) -> None:
     """A shared subscription gets what is published from now on only (4.8.2)."""
     for topic in (b"a", b"$share/g/a"):

@@ -161,3 +161,18 @@ def test_nothing_is_lost_unseen(
     assert len(put) == len(taken) + len(waiting) + box.dropped_newest + box.dropped_oldest
     assert sorted([*taken, *waiting]) == [*taken, *waiting]
     assert {*taken, *waiting} <= {*put}
+
+
+@every_policy
+def test_take_one(overflow: Overflow) -> None:
+    """The oldest, until there is none; room for as much comes with it."""
+    box = outbox(overflow)
+    assert box.take_one() is None
+    for number in range(3):
+        box.put((number, 30))
+
+    for number in range(3):
+        assert box.take_one() == (number, 30)
+        assert (2 - number, 60 - 30 * number) == (len(box), box.bytes)
+    assert box.take_one() is None
+    assert box.put((3, 100)) is Put.TAKEN

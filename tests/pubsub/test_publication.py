@@ -92,3 +92,31 @@ def test_a_protocol_may_add_properties() -> None:
 
     assert publication.encoded("v5", lambda it: b"%d" % it.number) == b"7"
     assert not hasattr(publication, "__dict__")
+
+
+def test_the_form_that_it_came_in(encode: Encoder) -> None:
+    """It is kept for that form only, and never in place of another."""
+    publication, came = Publication(b"a", b"1"), b"came"
+    publication.keep("v5", came)
+    publication.keep("v4", b"not kept")
+
+    assert publication.encoded("v5", encode) is came
+    assert publication.encoded("v4", encode) == b"a=1"
+    assert [b"a"] == encode.encoded
+
+
+def test_what_is_settled_keeps_no_form(encode: Encoder) -> None:
+    """Not even the one that it came in."""
+    publication = Publication(b"a", b"1")
+    publication.settle()
+    publication.keep("v5", b"came")
+
+    assert publication.encoded("v5", encode) == b"a=1"
+
+
+def test_settled_tells_the_number() -> None:
+    """Which is 0 before."""
+    publication = Publication(b"a", b"1")
+    assert publication.settled == 0
+    publication.settle(7)
+    assert publication.settled == 7

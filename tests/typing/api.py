@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -14,6 +15,7 @@ from speedo_trio import (
     CloseReason,
     Config,
     Connection,
+    ConnectionClosed,
     ConnectionFailed,
     DrainReport,
     EchoProtocol,
@@ -38,11 +40,13 @@ from speedo_trio import (
     ServerClosed,
     ServerStats,
     Timeouts,
+    TopicMessage,
     Workers,
     serve,
     shared,
 )
 from speedo_trio.admin import ADMIN_CONFIG, Admin, ServerCollector
+from speedo_trio.simplepub import Client, connect, connect_stream
 
 # Messages: in a thread, in a task, without a reply
 
@@ -309,3 +313,31 @@ async def supervise(server: Server) -> None:
         raise SystemExit(str(error)) from error
     if not report.clean:
         raise SystemExit(f"{report}: {report.abandoned_threads} of {stats.threads} threads")
+
+
+# Clients
+
+
+async def converse(client: Client) -> None:
+    """Use each call of a SimplePub client."""
+    await client.subscribe("a/#", "b")
+    await client.publish("a/b", b"1", retain=True)
+    await client.unsubscribe("b")
+    await client.ping()
+    first: TopicMessage = await anext(client)
+    async for message in client:
+        assert message.topic != first.topic or message.payload or message.retain
+
+
+async def be_clients(stream: trio.abc.Stream) -> None:
+    """Connect in each way."""
+    try:
+        async with connect("simplepub://localhost") as client:
+            await converse(client)
+        context = ssl.create_default_context()
+        async with connect("simplepub+tls://localhost", ssl_context=context, buffer=10) as client:
+            await converse(client)
+        async with connect_stream(stream, buffer=10) as client:
+            await converse(client)
+    except ConnectionClosed as error:
+        raise SystemExit(str(error)) from error

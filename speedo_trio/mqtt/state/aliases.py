@@ -1,6 +1,6 @@
 """Topic aliases of one connection, of both directions: they end with it [MQTT-3.3.2-7].
 
-Next: `speedo_trio.mqtt.state.outgoing`.
+Next: `speedo_trio.mqtt.state.line`.
 """
 
 from __future__ import annotations

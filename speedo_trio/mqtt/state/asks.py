@@ -2,7 +2,7 @@
 
 The machine stops at an ask, and goes on when `Client.answer` gives it the verdict.
 
-Next: `speedo_trio.mqtt.state.flights`.
+Next: `speedo_trio.mqtt.state.answers`.
 """
 
 from __future__ import annotations

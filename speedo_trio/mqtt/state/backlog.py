@@ -1,6 +1,6 @@
 """A backlog: messages with QoS 1 or 2 that wait for one client, within bounds, the oldest first.
 
-Next: `speedo_trio.mqtt.state.outgoing`.
+Next: `speedo_trio.mqtt.state.aliases`.
 """
 
 from __future__ import annotations

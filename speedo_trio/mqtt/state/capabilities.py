@@ -5,7 +5,7 @@ Next: `speedo_trio.mqtt.state.publication`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -13,7 +13,7 @@ from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.wire.properties import MOST_VARIABLE
 from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.bounds import bound
-from speedo_trio.pubsub.outbox import OutboxLimits, Overflow
+from speedo_trio.pubsub.outbox import OutboxLimits, Overflow, OverflowPolicy, check_overflow
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -22,11 +22,35 @@ NEVER: Final = 0xFFFF_FFFF
 """The session expiry interval that says that a session stays for ever (section 3.1.2.11.2)."""
 
 
+VersionName: TypeAlias = Literal["3.1", "3.1.1", "5.0"]
+
+_NAMES: Final[dict[str, Version]] = {
+    "3.1": Version.MQTT_3_1,
+    "3.1.1": Version.MQTT_3_1_1,
+    "5.0": Version.MQTT_5_0,
+}
+
+
 def _versions(owner: object, attribute: Attribute[Any], value: object) -> None:
-    if not isinstance(value, frozenset) or not value or not value <= set(Version):
+    if not isinstance(value, tuple | list) or not value or not set(value) <= set(_NAMES):
         raise ConfigError(
-            f"{attribute.name} is {value!r}; allowed is a frozenset of one or more Version"
+            f"{attribute.name} is {value!r}; allowed is a list with one or more of "
+            + ", ".join(map(repr, _NAMES))
         )
+
+
+def _flag(owner: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{attribute.name} is {value!r}; allowed is true or false")
+
+
+def _or_none(value: str | None) -> str | None:
+    return None if isinstance(value, str) and value.lower() == "none" else value
+
+
+def _reference(owner: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and not (isinstance(value, str) and value):
+        raise ConfigError(f"{attribute.name} is {value!r}; allowed is a text or none")
 
 
 def _seconds(owner: object, attribute: Attribute[Any], value: float) -> None:
@@ -46,17 +70,17 @@ class Capabilities:
     The defaults offer all of the standard and bound what one client can take up.
     """
 
-    versions: frozenset[Version] = field(default=frozenset(Version), validator=_versions)
+    versions: tuple[VersionName, ...] = field(default=("3.1", "3.1.1", "5.0"), validator=_versions)
     """What is spoken. Others are answered that their version is not supported."""
     maximum_qos: int = field(default=2, validator=bound(0, 2))
     """The highest QoS that a client may publish with, and gets by a subscription."""
-    retain_available: bool = True
+    retain_available: bool = field(default=True, validator=_flag)
     """Whether clients may have messages retained."""
-    wildcard_subscriptions: bool = True
+    wildcard_subscriptions: bool = field(default=True, validator=_flag)
     """Whether filters may have wildcards."""
-    subscription_identifiers: bool = True
+    subscription_identifiers: bool = field(default=True, validator=_flag)
     """Whether subscriptions may have identifiers."""
-    shared_subscriptions: bool = True
+    shared_subscriptions: bool = field(default=True, validator=_flag)
     """Whether clients may share subscriptions. Those of 3.1 and 3.1.1 may too."""
     receive_maximum: int = field(default=1000, validator=bound(1, 65_535))
     """Messages with QoS 1 or 2 that a client of 5.0 may have on their way to the server. So a
@@ -74,7 +98,7 @@ class Capabilities:
     """Seconds that a session stays after its connection has closed, at most; 0xFFFFFFFF: for ever.
     A week: over the holidays of a device, and not for the years that a forgotten one is away.
     Sessions of 3.1 and 3.1.1, which would stay for ever, stay for so long."""
-    assign_client_ids: bool = True
+    assign_client_ids: bool = field(default=True, validator=_flag)
     """Whether a client may leave it to the server to choose its client identifier."""
     maximum_client_id_size: int = field(default=1024, validator=bound(23, 65_535))
     """Bytes of a client identifier."""
@@ -88,7 +112,7 @@ class Capabilities:
     """Messages with QoS 1 or 2 that wait for a client that is away, or slow. As in mosquitto."""
     queue_bytes: int = field(default=1_048_576, validator=bound())
     """Bytes of their topics and payloads."""
-    overflow: Overflow = field(default=Overflow.DROP_NEWEST)
+    overflow: OverflowPolicy = field(default="drop-newest", validator=check_overflow)
     """What happens to a message for which the queue has no room. Of a client that is away there is
     nothing to end: "disconnect" drops the newest then."""
     maximum_offline_sessions: int = field(default=10_000, validator=bound(0))
@@ -99,12 +123,17 @@ class Capabilities:
     authentication of several steps."""
     authentication_steps: int = field(default=10, validator=bound())
     """AUTH packets of a client in one authentication. SCRAM and Kerberos need one or two."""
-    server_reference: str | None = None
+    server_reference: str | None = field(default=None, converter=_or_none, validator=_reference)
     """Another server, told to clients that are sent there (0x9C, 0x9D) if a hook names none."""
+
+    @property
+    def spoken(self) -> frozenset[Version]:
+        """What is spoken."""
+        return frozenset(_NAMES[name] for name in self.versions)
 
     @property
     def queue(self) -> OutboxLimits:
         """How much may wait for a client."""
         return OutboxLimits(
-            messages=self.queue_messages, bytes=self.queue_bytes, overflow=self.overflow
+            messages=self.queue_messages, bytes=self.queue_bytes, overflow=Overflow(self.overflow)
         )

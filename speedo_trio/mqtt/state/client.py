@@ -136,7 +136,9 @@ class Client(Machine):
 
     def receive_data(self, data: bytes, now: float, turn: int = TURN) -> Outcome:
         """Do what the next bytes of the stream ask for, as far as packets are complete."""
-        return self.receive_many(self._reader.feed(data), now, turn)
+        packets = self._reader.feed(data)
+        self.packets += len(packets)
+        return self.receive_many(packets, now, turn)
 
     def receive_many(self, packets: Iterable[Packet], now: float, turn: int = TURN) -> Outcome:
         """Do what packets ask for, up to the first ask.
@@ -179,7 +181,6 @@ class Client(Machine):
             judge(verdict, now)
         except MQTTError as error:
             self._err(error, now)
-        self.taken = 0
         return self._go_on(now, turn)
 
     @property
@@ -272,7 +273,7 @@ class Client(Machine):
                 )
             else:
                 ask = table.get(type(packet), on_what_is_wrong)(self, packet, now)
-                if ask is not None:
+                if ask is not None:  # the next packets wait [MQTT-4.6.0-2] [MQTT-4.6.0-3]
                     return ask
                 work += 1 + self.taken
                 self.taken = 0

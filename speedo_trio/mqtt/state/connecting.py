@@ -48,7 +48,7 @@ def on_connect(machine: Machine, connect: Connect, now: float) -> Ask | None:
     machine.bridge = connect.bridge
     machine.connect_by = now + machine.capabilities.connect_timeout
     machine.enter(State.AUTHENTICATING)
-    check_connect(connect, machine.capabilities)
+    check_connect(connect, machine.capabilities)  # [MQTT-3.1.4-1]
     # [MQTT-3.1.3-6] [MQTT3-3.1.3-6]
     machine.client_id = connect.client_id or machine.sessions.assign()
     if machine.asking.connect:  # [MQTT-3.1.4-2]
@@ -122,7 +122,7 @@ def _accept(machine: Machine, allow: Allow, now: float) -> None:
     session, present = machine.sessions.connect(
         machine,
         machine.client_id,
-        clean_start=connect.clean_start,
+        clean_start=connect.clean_start,  # [MQTT-3.1.4-4]
         expiry=expiry,
         will=connect.will,
         now=now,
@@ -130,7 +130,6 @@ def _accept(machine: Machine, allow: Allow, now: float) -> None:
     machine.session = session
     machine.steps = 0
     machine.keep_alive = keep_alive(connect, own)
-    machine.heard = now
     machine.enter(State.CONNECTED)
     five = connect.version is FIVE
     session.incoming.attach(

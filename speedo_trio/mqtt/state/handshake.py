@@ -1,6 +1,6 @@
 """The handshake: what of a CONNECT the server refuses, and what its CONNACK tells.
 
-Next: `speedo_trio.mqtt.state.client`.
+Next: `speedo_trio.mqtt.state.machine`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def check_connect(connect: Connect, capabilities: Capabilities) -> None:
     Raises:
         MQTTError: It doesn't.
     """
-    if connect.version not in capabilities.versions:
+    if connect.version not in capabilities.spoken:
         raise MQTTError(
             f"the version is {connect.version.name}; allowed are "
-            + ", ".join(each.name for each in sorted(capabilities.versions)),
+            + ", ".join(each.name for each in sorted(capabilities.spoken)),
             ReasonCode.UNSUPPORTED_PROTOCOL_VERSION,
         )
     _check_client_id(connect, capabilities)

@@ -69,7 +69,7 @@ class Incoming:
                 )
             if held:
                 self._unfinished.add(packet_id)
-        return Arrival.HELD if held else Arrival.NEW
+        return Arrival.HELD if held else Arrival.NEW  # of QoS 1 each is new [MQTT-4.3.2-5]
 
     def hold(self, packet_id: int) -> None:
         """A QoS 2 message was published: its identifier is held until PUBREL [MQTT-4.3.3-10]."""

@@ -1,6 +1,6 @@
 """A line: where the frames to one client leave.
 
-Next: `speedo_trio.mqtt.state.asks`.
+Next: `speedo_trio.mqtt.state.outgoing`.
 """
 
 from __future__ import annotations

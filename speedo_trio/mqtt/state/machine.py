@@ -50,6 +50,7 @@ class Machine:
     """One connection, for the modules that make up its behaviour. Others see a `Client`."""
 
     __slots__ = (
+        "answered",
         "answers",
         "ask",
         "asking",
@@ -65,6 +66,7 @@ class Machine:
         "limit",
         "line",
         "outside",
+        "packets",
         "plain",
         "problems",
         "refused",
@@ -138,6 +140,10 @@ class Machine:
         """Who gets the verdict, and when it came."""
         self.answers: list[bytes] = []
         """Frames that answer what was received together; they go out joined."""
+        self.packets: int = 0
+        """Packets that have come."""
+        self.answered: int = 0
+        """Answers that were sent."""
         self.taken: int = 0
         """Deliveries that the packet which is looked at has made."""
 
@@ -163,8 +169,10 @@ class Machine:
         """Send the answers."""
         answers = self.answers
         if answers:
-            self.line.answer(answers[0] if len(answers) == 1 else b"".join(answers))
-            answers.clear()
+            self.answered += len(answers)
+            frame = answers[0] if len(answers) == 1 else b"".join(answers)
+            answers.clear()  # before, as the line may find that this is the end, and say so
+            self.line.answer(frame)
 
     def fail(
         self,

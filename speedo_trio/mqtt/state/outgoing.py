@@ -108,7 +108,8 @@ class Outgoing:
         self._limit = MOST_PACKET_BYTES
         self._quota = 0
         self._aliases: AliasesOut | None = None
-        self._again: deque[int] = deque(maxlen=0)  # in flight, to be sent again
+        # In flight, to be sent again; an empty deque would take 600 bytes.
+        self._again: deque[int] | None = None
         self._uncharged: set[int] = set()  # in flight, and took nothing of this quota
         self.too_large: int = 0
         """Messages that were dropped because the client takes no packet as large."""
@@ -166,13 +167,13 @@ class Outgoing:
         self._quota = min(receiver.receive_maximum, self._window)
         aliases = receiver.topic_alias_maximum
         self._aliases = AliasesOut(aliases) if aliases else None  # [MQTT-3.1.2-27]
-        self._again = deque(self._published)
+        self._again = deque(self._published) if self._published else None  # [MQTT-4.6.0-1]
         self._uncharged = {*self._published, *self._released}
 
     def detach(self) -> None:
         """The connection has gone."""
         self._line = self._put = self._overflowed = self._aliases = None
-        self._again.clear()
+        self._again = None
         self._uncharged.clear()
         self._quota = 0
 
@@ -211,9 +212,10 @@ class Outgoing:
             qos = min(qos, publication.qos)  # [MQTT-3.8.4-8]
             if qos:
                 retain = own.retain_as_published and publication.retain
-                message = (publication, qos, retain, own.identifiers)
+                message = (publication, qos, retain, own.identifiers, own.group)
                 return self._pass(message, publication)
-        if self._put is None:  # [MQTT-4.5.0-1]
+        # Whatever the quota is [MQTT-4.9.0-3], but not to who is away [MQTT-4.5.0-1].
+        if self._put is None:
             return False
         if own.plain and self._aliases is None:
             frame = publication.encoded(self._family, self._encode)
@@ -222,7 +224,7 @@ class Outgoing:
             self.too_large += 1
             return False
         retain = own.retain_as_published and publication.retain  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-        return self._send_at_most_once((publication, 0, retain, own.identifiers), 0)
+        return self._send_at_most_once((publication, 0, retain, own.identifiers, None), 0)
 
     def send_retained(
         self, topic_filter: bytes, source: Iterator[Publication], terms: MQTTTerms
@@ -245,8 +247,6 @@ class Outgoing:
         """
         while self._again and self._may_send_again():
             self._send_again(self._again.popleft(), now)
-        if self._again:
-            return False
         while self._may_send():
             message = self._backlog.take()
             if message is None:
@@ -280,16 +280,16 @@ class Outgoing:
             self._released[packet_id] = None
         return step
 
-    def take_unacknowledged(self) -> list[Message]:
-        """Take what another could be given in place of this client, whose session ends.
+    @property
+    def orphans(self) -> list[tuple[bytes, Publication]]:
+        """What others of its groups could be given when the session ends, and by which filter.
 
-        Of QoS 1 what is in flight, and all that waits. What was begun with QoS 2 stays with it
-        [MQTT-4.8.2-4] [MQTT-4.8.2-5].
+        Of QoS 1 what is in flight, and all that waits. What was begun with QoS 2 goes to nobody
+        else [MQTT-4.8.2-4] [MQTT-4.8.2-5].
         """
-        taken = [message for message in self._published.values() if message[1] == 1]
-        taken += self._backlog
-        self._backlog.clear()
-        return taken
+        flights = [message for message in self._published.values() if message[1] == 1]
+        messages = [*flights, *self._backlog]
+        return [(each[4], each[0]) for each in messages if each[4] is not None]
 
     # How
 
@@ -313,10 +313,14 @@ class Outgoing:
         )
 
     def _pass(self, message: Message, publication: MQTTPublication) -> bool:
-        """Send a message with QoS 1 or 2 that was published just now, or let it wait."""
+        """Send a message with QoS 1 or 2 that was published just now, or let it wait.
+
+        Nothing passes what waits [MQTT-4.6.0-5] [MQTT-4.6.0-6].
+        """
         if not self._backlog and not self._again and self._may_send():
             return self._send_first(message, publication, 0)
-        put = self._backlog.put(message, away=self._line is None)  # [MQTT-4.5.0-1]
+        # [MQTT-4.5.0-1] [MQTT3-3.1.2-5]
+        put = self._backlog.put(message, away=self._line is None)
         if put is Put.DISCONNECT and self._overflowed is not None:
             self._overflowed()
         return put is Put.TAKEN
@@ -334,7 +338,7 @@ class Outgoing:
     def _send_again(self, packet_id: int, now: float) -> None:
         """Send a message that an earlier connection didn't see the end of."""
         message = self._published.get(packet_id)
-        if message is None or packet_id not in self._uncharged:
+        if message is None:
             return  # it was acknowledged meanwhile
         publication = message[0]
         assert isinstance(publication, MQTTPublication)  # with a QoS above 0
@@ -366,7 +370,7 @@ class Outgoing:
     ) -> bool:
         """Put a PUBLISH with QoS 1 or 2 on the line, which is not congested."""
         assert self._put is not None
-        _, qos, retain, identifiers = message
+        _, qos, retain, identifiers, _ = message
         if self._aliases is None:
             shared = publication.shared(self._version, waited, identifiers)
             alias = 0
@@ -386,7 +390,7 @@ class Outgoing:
     def _send_at_most_once(self, message: Message, waited: int) -> bool:
         """Put a PUBLISH with QoS 0 on the line [MQTT-4.3.1-1]."""
         assert self._put is not None
-        publication, _, retain, identifiers = message
+        publication, _, retain, identifiers, _ = message
         alias, named = self._alias(publication.topic)
         frame = encode_message(
             publication,
@@ -431,7 +435,7 @@ class Outgoing:
             size += len(publication.topic) + len(publication.payload)
             if not terms.no_local or publication.origin != self._client_id:
                 qos = publication.qos if isinstance(publication, MQTTPublication) else 0
-                message = (publication, min(qos, terms.qos), True, terms.identifiers)
+                message = (publication, min(qos, terms.qos), True, terms.identifiers, None)
                 self._send_late(message, now)
             if count >= RETAINED_TURN or size >= RETAINED_BYTES:
                 return bool(self._retained) and self._may_send()

@@ -65,6 +65,13 @@ class Hub(Protocol):
     def retained(self, topic_filter: bytes, now: float) -> Iterator[Publication]:
         """What is retained that a filter matches; nothing for a shared subscription. Lazily."""
 
+    def pass_on(self, topic_filter: bytes, publication: Publication) -> None:
+        """Deliver to a member of a group, after one has gone that had it but didn't take it.
+
+        Args:
+            topic_filter: That of the shared subscription. It may have no members any more.
+        """
+
     def session_began(self, session: Session) -> None:
         """A session is there, and may be subscribed from now on."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from speedo_trio.mqtt.wire import fields
+from speedo_trio.mqtt.wire.fields import write_variable
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.mqtt.wire.property_list import NO_PROPERTIES, encode_properties
@@ -126,7 +126,7 @@ class MQTTPublication(Publication):
             found = shared.get(form)
             if found is not None:
                 return found
-        topic, properties = self.topic, NO_PROPERTIES
+        topic, properties = self.topic, NO_PROPERTIES  # [MQTT-3.3.2-3]
         if form is not None:
             waited, identifiers, alias, named = form
             topic = self.topic if named else b""
@@ -232,8 +232,8 @@ def _list(body: bytes, left: int | None, identifiers: tuple[int, ...], alias: in
     if left is not None:
         parts += (_EXPIRY, left.to_bytes(4))
     for identifier in identifiers:  # [MQTT-3.3.4-3]
-        parts += (_SUBSCRIPTION, fields.write_variable(identifier))
+        parts += (_SUBSCRIPTION, write_variable(identifier))
     if alias:
         parts += (_ALIAS, alias.to_bytes(2))
     whole = b"".join(parts)
-    return fields.write_variable(len(whole)) + whole
+    return write_variable(len(whole)) + whole

@@ -150,7 +150,7 @@ def _take(machine: Machine, packet: Publish, publication: MQTTPublication | None
     if qos == 2:
         session.incoming.hold(packet.packet_id)
     frame = encode_answer(_ANSWERS[qos], packet.packet_id)  # [MQTT-2.2.1-5]
-    if not taken and machine.version is FIVE:
+    if not taken and publication is not None and machine.version is FIVE:
         frame = _with_reason(frame, ReasonCode.NO_MATCHING_SUBSCRIBERS)
     machine.answers.append(frame)
 

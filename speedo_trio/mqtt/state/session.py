@@ -57,6 +57,9 @@ class Session:
     ends_at: float | None = None
     """When the session ends, while the client is away; None: never, or the client is there."""
 
+    watch: int = 0
+    """The entry of `Sessions` among its deadlines that counts."""
+
     @classmethod
     def make(cls, client_id: str, capabilities: Capabilities) -> Self:
         """Begin with nothing."""

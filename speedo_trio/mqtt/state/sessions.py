@@ -1,6 +1,6 @@
 """The sessions of a server: who takes up which, and when they and their wills are due.
 
-Next: `speedo_trio.mqtt.state.client`.
+Next: `speedo_trio.mqtt.state.asks`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._away: dict[Session, None] = {}  # those without a client, as they went
         self._deadlines: list[tuple[float, int, Session]] = []  # a heap; some are void
-        self._count = count()
+        self._count = count(1)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -124,9 +124,12 @@ class Sessions:
         for topic_filter in session.subscriptions:
             self.hub.unsubscribe(topic_filter, session)
         session.subscriptions.clear()
+        orphans = session.outgoing.orphans
         session.outgoing.clear()
         session.incoming.held.clear()
         self.hub.session_ended(session)
+        for topic_filter, publication in orphans:  # section 4.8.2
+            self.hub.pass_on(topic_filter, publication)
         self._publish_will(session, now)
 
     # What a client tells
@@ -166,7 +169,7 @@ class Sessions:
         self._away.pop(session, None)
         session.client = client
         session.expiry = expiry
-        session.will = will  # [MQTT-3.1.2-7]
+        session.will = will  # [MQTT-3.1.2-7] [MQTT3-3.1.2-12]
         session.will_at = session.ends_at = None  # [MQTT-4.1.0-1]
         return session, present
 
@@ -205,7 +208,8 @@ class Sessions:
         """See that `due` looks at a session in time."""
         deadline = session.deadline
         if deadline is not None:
-            heappush(self._deadlines, (deadline, next(self._count), session))
+            session.watch = next(self._count)  # an earlier entry is void now
+            heappush(self._deadlines, (deadline, session.watch, session))
             if len(self._deadlines) > 2 * len(self._away) + _SPARE:
                 self._deadlines = [each for each in self._deadlines if _holds(each)]
                 heapify(self._deadlines)
@@ -213,7 +217,8 @@ class Sessions:
 
 def _holds(entry: tuple[float, int, Session]) -> bool:
     """Whether an entry of the heap is still what its session waits for."""
-    return entry[2].deadline == entry[0]
+    deadline, watch, session = entry
+    return session.watch == watch and session.deadline == deadline
 
 
 def _delay(will: Will | None) -> int:

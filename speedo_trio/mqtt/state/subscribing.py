@@ -68,7 +68,7 @@ def on_unsubscribe(machine: Machine, packet: Unsubscribe, now: float) -> None:
     else:
         reasons = [_unsubscribe(machine, session, each) for each in packet.filters]
     machine.taken = len(reasons)
-    # [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.11.3-1] [MQTT-3.11.3-2]
+    # [MQTT-2.2.1-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.11.3-1] [MQTT-3.11.3-2]
     machine.tell(lambda told: UnsubAck(packet.packet_id, reasons, told))
 
 
@@ -139,7 +139,7 @@ def _grant(machine: Machine, packet: Subscribe, known: Known, text: str, now: fl
             terms = _terms(machine, topic_filter, options, reason, identifiers)
             reason = _subscribe(machine, session, topic_filter, terms, options, retained)
         reasons.append(_sayable(machine, reason))
-    # [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-6] [MQTT-3.9.3-1]
+    # [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-6] [MQTT-3.9.3-1]
     machine.tell(lambda told: SubAck(packet.packet_id, reasons, told), text)
     machine.speak()  # before what is retained
     machine.taken = len(reasons)
@@ -157,12 +157,15 @@ def _terms(
     identifiers: tuple[int, ...],
 ) -> MQTTTerms:
     """The terms of a subscription that is granted. A bridge wants nothing back, and RETAIN kept."""
-    bridge = machine.bridge and not topic_filter.startswith(SHARED)
+    shared = topic_filter.startswith(SHARED)
+    bridge = machine.bridge and not shared
     return MQTTTerms(
-        min(options.qos, most, machine.capabilities.maximum_qos),  # [MQTT-3.2.2-10]
+        # [MQTT-3.2.2-10] [MQTT-4.8.2-3]
+        min(options.qos, most, machine.capabilities.maximum_qos),
         no_local=options.no_local or bridge,
         retain_as_published=options.retain_as_published or bridge,
-        identifiers=identifiers,
+        identifiers=identifiers,  # [MQTT-3.3.4-5]
+        group=topic_filter if shared else None,
     )
 
 

@@ -1,6 +1,6 @@
 """The terms of a subscription: what a client has subscribed to a filter with.
 
-Next: `speedo_trio.mqtt.state.line`.
+Next: `speedo_trio.mqtt.state.flights`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,19 @@ from speedo_trio.pubsub.subscriber import Terms
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from speedo_trio.mqtt.wire.packets import SubscriptionOptions
-
 
 class MQTTTerms(Terms):
     """QoS, options and identifiers. Each SUBSCRIBE makes new ones, so they are also a token."""
 
-    __slots__ = ("for_own", "identifiers", "no_local", "plain", "qos", "retain_as_published")
+    __slots__ = (
+        "for_own",
+        "group",
+        "identifiers",
+        "no_local",
+        "plain",
+        "qos",
+        "retain_as_published",
+    )
 
     def __init__(
         self,
@@ -28,6 +34,7 @@ class MQTTTerms(Terms):
         retain_as_published: bool = False,
         identifiers: tuple[int, ...] = (),
         for_own: MQTTTerms | None = None,
+        group: bytes | None = None,
     ) -> None:
         """Make them.
 
@@ -45,6 +52,8 @@ class MQTTTerms(Terms):
         """Whether RETAIN goes out as the publisher set it."""
         self.identifiers: Final = identifiers
         """The subscription identifiers: one at most, but for terms that were merged."""
+        self.group: Final = group
+        """The filter, if it is that of a shared subscription."""
         self.plain: Final = not (retain_as_published or identifiers)
         """Whether what goes out depends on the publication and the QoS only."""
 
@@ -59,16 +68,6 @@ class MQTTTerms(Terms):
         if len(others) == len(own):
             return _joined(own)
         return _joined(own, no_local=True, for_own=_joined(others) if others else None)
-
-
-def granted(options: SubscriptionOptions, qos: int, identifiers: tuple[int, ...]) -> MQTTTerms:
-    """Make the terms of a subscription, with the QoS that was granted."""
-    return MQTTTerms(
-        qos,
-        no_local=options.no_local,
-        retain_as_published=options.retain_as_published,
-        identifiers=identifiers,
-    )
 
 
 def _joined(

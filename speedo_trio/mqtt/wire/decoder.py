@@ -234,7 +234,7 @@ def _decode_subscribe(body: Body, flags: int, version: Version) -> Subscribe:
 
 
 def _wrong_options(byte: int, version: Version) -> MQTTError:
-    if version < Version.MQTT_5_0:  # [MQTT3-3-8.3-4]
+    if version < Version.MQTT_5_0:  # [MQTT3-3.8.3-4]
         return MalformedPacket(f"the requested QoS is {byte}; allowed are 0 to 2")
     seen = f"the subscription options are 0x{byte:02X}"
     if byte & 0xC0:  # [MQTT-3.8.3-5]

@@ -26,7 +26,7 @@ from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.mqtt.wire.versions import BRIDGE_BIT, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from speedo_trio.mqtt.wire.packets import Packet
 
@@ -61,6 +61,9 @@ class _PacketsThenError:
     def __init__(self, packets: list[Packet], error: MQTTError) -> None:
         self._packets = packets
         self._error = error
+
+    def __len__(self) -> int:
+        return len(self._packets)
 
     def __iter__(self) -> Iterator[Packet]:
         yield from self._packets
@@ -115,7 +118,7 @@ class PacketReader:
         """The bytes now held of an unfinished packet, its fixed header included."""
         return len(self._held)
 
-    def feed(self, data: bytes) -> Iterable[Packet]:
+    def feed(self, data: bytes) -> list[Packet] | _PacketsThenError:
         """Take the next bytes of the stream and give the packets that they complete.
 
         Iterate over the result; what it raises ends the connection.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from speedo_trio.errors import HandlerError, MQTTError
+from speedo_trio.errors import HandlerError, MQTTError, RetainedFull
 from speedo_trio.mqtt.state.asks import ALLOW, MORE, Asking, AskPublish
 from speedo_trio.mqtt.state.client import TRANSITIONS
 from speedo_trio.mqtt.state.machine import State
@@ -284,6 +284,54 @@ def test_packets_wait_for_a_verdict() -> None:
     assert [PubAck, PubRec, PingResp] == [type(packet) for packet in peer.take()]
 
 
+def test_a_host_that_decides_is_asked_about_each_message() -> None:
+    """Plain ones too, which go the short way else."""
+    world = World()
+    peer = world.connect(asking=Asking(publish=True))
+
+    ask = peer.client.receive_data(encode(publish(0), V5), 0)
+
+    assert isinstance(ask, AskPublish)
+    assert [] == world.hub.published
+    peer.client.answer(ask, ALLOW, 0)
+    assert [ask.publication] == world.hub.published
+
+
+def test_a_message_that_ends_the_connection_when_it_is_allowed() -> None:
+    """An error behind the verdict is answered as one before it would be."""
+    world = World()
+    peer = world.connect(version=V311, asking=Asking(publish=True))
+    ask = peer.send(publish(1), PingReq())
+    world.hub.error = RetainedFull("full")
+
+    assert peer.client.answer(ask, ALLOW, world.now) is None
+
+    assert (ReasonCode.QUOTA_EXCEEDED, []) == (peer.closed, peer.take())
+
+
+def test_an_answer_that_no_client_can_take_is_left_out() -> None:
+    """[MQTT-3.1.2-24] As many reason codes as filters are more than it takes."""
+    peer = World(receive_maximum=65_535, topic_alias_maximum=0).connect(
+        properties={"maximum_packet_size": 20}
+    )
+    filters = [(b"%d" % number, SubscriptionOptions()) for number in range(20)]
+
+    assert [] == peer.ask(Subscribe(1, filters))
+    assert [PingResp()] == peer.ask(PingReq())
+
+
+def test_the_time_that_a_host_takes_is_not_the_clients() -> None:
+    """[MQTT-3.1.2-22] The keep alive counts from the verdict."""
+    world = World()
+    peer = world.connect(asking=Asking(publish=True), keep_alive=10)
+    ask = peer.send(publish(0))
+    world.now += 100
+
+    peer.client.answer(ask, ALLOW, world.now)
+
+    assert world.now + 15 == peer.client.deadline
+
+
 def test_a_host_that_errs_is_told() -> None:
     """Packets or turns while an ask waits, an answer to another ask, a verdict that is none."""
     world = World()
@@ -307,6 +355,7 @@ def test_a_verdict_that_comes_after_the_end_does_nothing() -> None:
     peer = world.connect(asking=Asking(publish=True))
     ask = peer.send(publish(1), PingReq())
     peer.drop()
+    assert not peer.client.busy
 
     assert peer.client.answer(ask, ALLOW, 0) is None
     assert peer.client.proceed(0) is None
@@ -326,7 +375,7 @@ def test_keep_alive(version: Version) -> None:
     peer.ask(PingReq())
     world.now += 14.9
     peer.client.expire(world.now)
-    assert peer.closed is None
+    assert "CONNECTED" == peer.client.state.name
 
     assert peer.client.deadline == 1000 + 14 + 15
     world.now += 0.1
@@ -466,7 +515,25 @@ def test_a_publication_that_ends_its_own_connection() -> None:
     assert 1 == len(world.hub.published)
 
 
+def test_a_line_that_ends_the_connection_while_it_is_written_to() -> None:
+    """As a mailbox does that has too many answers: nothing is said twice."""
+    world = World()
+    peer = world.connect()
+    line = peer.line
+
+    def answer(frame: bytes) -> None:
+        line.frames.append(frame)
+        peer.client.fail(ReasonCode.QUOTA_EXCEEDED, world.now)
+
+    line.answer = answer  # type: ignore[method-assign]  # a line of another kind
+
+    assert peer.send(PingReq(), PingReq()) is None
+
+    assert [PingResp, PingResp, Disconnect] == [type(packet) for packet in peer.take()]
+
+
 def subscribe_terms() -> Any:
+    """For QoS 0."""
     from speedo_trio.mqtt.state.terms import MQTTTerms
 
     return MQTTTerms(0)

@@ -72,6 +72,11 @@ class Hub:
     def retained(self, topic_filter: bytes, now: float) -> Iterator[Publication]:
         return self.exchange.retained_for(topic_filter, now)
 
+    def pass_on(self, topic_filter: bytes, publication: Publication) -> None:
+        for shared, group in self.exchange.groups:
+            if b"$share/%s/%s" % shared == topic_filter:
+                group.deliver(publication, None)
+
     def session_began(self, session: Session) -> None:
         self.events.append(("began", session.client_id))
 

@@ -214,11 +214,11 @@ WRONG: dict[str, Wrong] = {
     "3.8.3.1: Retain Handling 3": Wrong(
         V5, 0x82, b"\0\1\0\0\1a\x30", PROTOCOL, "the subscription options are 0x30; allowed are QoS"
     ),
-    "[MQTT3-3-8.3-4] QoS 3": Wrong(V4, 0x82, b"\0\1\0\1a\3", MALFORMED, "the requested QoS is 3"),
-    "[MQTT3-3-8.3-4] options of 5.0": Wrong(
+    "[MQTT3-3.8.3-4] QoS 3": Wrong(V4, 0x82, b"\0\1\0\1a\3", MALFORMED, "the requested QoS is 3"),
+    "[MQTT3-3.8.3-4] options of 5.0": Wrong(
         V4, 0x82, b"\0\1\0\1a\4", MALFORMED, "the requested QoS is 4; allowed are 0 to 2"
     ),
-    "[MQTT3-3-8.3-4] options of 5.0 in 3.1": Wrong(
+    "[MQTT3-3.8.3-4] options of 5.0 in 3.1": Wrong(
         V3, 0x82, b"\0\1\0\1a\4", MALFORMED, "the requested QoS is 4"
     ),
     "[MQTT-3.8.3-4] No Local and shared": Wrong(
