@@ -299,8 +299,12 @@ def first_line(kind: type, field: attrs.Attribute[Any]) -> re.Pattern[str]:
     match field.default:
         case None:
             default = "none"
+        case bool(yes):
+            default = str(yes).lower()
         case str(text):
             default = f'"{text}"'
+        case tuple(texts):
+            default = "[" + ", ".join(f'"{text}"' for text in texts) + "]"
         case number:
             default = f"{number:g}" if isinstance(number, float) else str(number)
     return re.compile(rf"`{re.escape(default)}`[ \w,]*; allowed is {re.escape(allowed)}\.")

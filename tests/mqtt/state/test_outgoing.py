@@ -374,7 +374,7 @@ def test_the_backlog_is_full(overflow: OverflowPolicy) -> None:
     for number in range(3):
         side.put(b"%d" % number)
     assert (overflow == "disconnect") or side.overflows == 0
-    assert ((overflow == "disconnect")) == side.overflows
+    assert (overflow == "disconnect") == side.overflows
 
 
 # Sizes
