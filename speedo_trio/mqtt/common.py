@@ -21,8 +21,12 @@ from speedo_trio.mqtt.traffic import Traffic
 from speedo_trio.mqtt.wills import Wills
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from speedo_trio.broker.core import BrokerCore
+    from speedo_trio.mqtt.events import MQTTEvent
     from speedo_trio.mqtt.hooks import Hooks
+    from speedo_trio.mqtt.state.asks import Asking
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.state.publication import MQTTPublication
 
@@ -33,22 +37,24 @@ class Service:
     def __init__(
         self, core: BrokerCore, capabilities: Capabilities, hooks: Hooks, sys_interval: float
     ) -> None:
-        self.core = core
-        self.capabilities = capabilities
+        self.core: BrokerCore = core
+        self.capabilities: Capabilities = capabilities
         self._teller = None if hooks.observe is None else Teller(hooks.observe, hooks)
-        self.tell = None if self._teller is None else self._teller.tell
+        self.tell: Callable[[MQTTEvent], None] | None = (
+            None if self._teller is None else self._teller.tell
+        )
         """Tells of an event; None: nobody wants to know."""
-        self.asking = asking(hooks)
+        self.asking: Asking = asking(hooks)
         """What the machines ask."""
-        self.calls = Calls(hooks, self.tell)
+        self.calls: Calls = Calls(hooks, self.tell)
         hub = BrokerHub(core, self.tell)
         self._wills = Wills(self.calls, self._publish_will) if self.asking.publish else None
         if self._wills is not None:
             hub.judge_will = self._wills.put
         self._hub = hub
-        self.sessions = Register(capabilities, hub, make=BrokerSession.make)
-        self.caretaker = Caretaker(self.sessions, core.clock, core.flush)
-        self.traffic = Traffic()
+        self.sessions: Register = Register(capabilities, hub, make=BrokerSession.make)
+        self.caretaker: Caretaker = Caretaker(self.sessions, core.clock, core.flush)
+        self.traffic: Traffic = Traffic()
         self._sys = SysTopics(core, hub, self.sessions, self.traffic, sys_interval)
         self._one = trio.Lock()
 

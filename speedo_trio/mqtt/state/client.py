@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.outside import Outside
     from speedo_trio.mqtt.state.sessions import Sessions
     from speedo_trio.mqtt.wire.packets import Packet
+    from speedo_trio.mqtt.wire.versions import Version
 
 TURN: Final = 2000
 """Messages and deliveries of one client that are done before it is others' turn: 2 ms or so."""
@@ -120,6 +121,14 @@ class Client(Machine):
     """
 
     __slots__ = ("_reader",)
+
+    # As `Machine` has them. They are set here too, and not all checkers of types look there.
+    ask: Ask | None
+    heard: float
+    judge: Callable[[Verdict, float], None] | None
+    packets: int
+    refused: int
+    version: Version | None
 
     def __init__(
         self,

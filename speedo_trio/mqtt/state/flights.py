@@ -58,7 +58,7 @@ _PUBREC: Final = (Step.NOT_FOUND, Step.WRONG, Step.RELEASE, Step.AGAIN)
 _PUBREC_REFUSED: Final = (Step.IGNORE, Step.WRONG, Step.DONE, Step.IGNORE)
 _PUBCOMP: Final = (Step.IGNORE, Step.WRONG, Step.WRONG, Step.DONE)
 
-STEPS: Final = {
+STEPS: Final[dict[tuple[PacketType, bool], tuple[Step, Step, Step, Step]]] = {
     (PacketType.PUBACK, False): _PUBACK,  # [MQTT-4.3.2-3]
     (PacketType.PUBACK, True): _PUBACK,  # [MQTT-4.4.0-2] [MQTT-4.8.2-6]
     (PacketType.PUBREC, False): _PUBREC,  # [MQTT-4.3.3-3] [MQTT-4.3.3-4]

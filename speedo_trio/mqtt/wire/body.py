@@ -67,7 +67,7 @@ class Body:
         self._data = data
         self._position = 0
         self._end = len(data)
-        self.of = of
+        self.of: Final = of
         """What the bytes are of."""
 
     @property
