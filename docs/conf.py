@@ -44,7 +44,7 @@ python_use_unqualified_type_names = True
 # aliases that only type checkers see. Everything else that a docstring refers to must have one.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|enum|logging|ssl|time|trio)\..+"),
-    ("py:class", r"Messages|Metric|\w+Stream|.*\._Stream"),
+    ("py:class", r"Arguments|Messages|Metric|OverflowPolicy|Result|\w+Stream|.*\._Stream"),
 ]
 
 _REFERENCE = re.compile(r"(?<![`:\w])`([A-Za-z_]\w*)((?:\.\w+)*)`(?!`)")

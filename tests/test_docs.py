@@ -91,11 +91,14 @@ def run_as_shown(real_run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run_tests(module: ModuleType, before: dict[str, object]) -> None:
-    """Run the tests that a module has and had not before."""
+    """Run the tests that a module has and had not before, with a broker if they ask for one."""
     for name, value in list(vars(module).items()):
         if name.startswith("test_") and value is not before.get(name):
             if inspect.iscoroutinefunction(value):
                 trio.run(value)
+            elif "mqtt_broker" in inspect.signature(value).parameters:
+                with testing.MQTTTestBroker() as broker:
+                    value(broker)
             else:
                 value()
 
@@ -296,8 +299,12 @@ def first_line(kind: type, field: attrs.Attribute[Any]) -> re.Pattern[str]:
     match field.default:
         case None:
             default = "none"
+        case bool(yes):
+            default = str(yes).lower()
         case str(text):
             default = f'"{text}"'
+        case tuple(texts):
+            default = "[" + ", ".join(f'"{text}"' for text in texts) + "]"
         case number:
             default = f"{number:g}" if isinstance(number, float) else str(number)
     return re.compile(rf"`{re.escape(default)}`[ \w,]*; allowed is {re.escape(allowed)}\.")

@@ -28,7 +28,7 @@ from speedo_trio.protocol.message import Message
 
 if TYPE_CHECKING:
     from speedo_trio.events import CloseReason
-    from speedo_trio.mqtt.service import Service
+    from speedo_trio.mqtt.common import Service
     from speedo_trio.mqtt.state.asks import Ask, Outcome
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.protocol.handler import Connection

@@ -1,4 +1,4 @@
-"""The service: MQTT on a broker, as a factory of handlers.
+"""MQTT on a broker: the factory of handlers, and what a program does beside its clients.
 
 Next: `speedo_trio.mqtt.state.client`, the machine behind each handler.
 """
@@ -7,81 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from speedo_trio.broker.broker import Broker, encoded, subscription_limits
 from speedo_trio.errors import ConfigError, ProtocolError
-from speedo_trio.mqtt.calls import Calls
-from speedo_trio.mqtt.caretaker import Caretaker
+from speedo_trio.mqtt.common import Service
 from speedo_trio.mqtt.handler import MQTTHandler
 from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
-from speedo_trio.mqtt.hub import BrokerHub, BrokerSession
-from speedo_trio.mqtt.referee import asking
-from speedo_trio.mqtt.register import Register
-from speedo_trio.mqtt.state.asks import NOTHING
 from speedo_trio.mqtt.state.capabilities import Capabilities
 from speedo_trio.mqtt.state.client import Client
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.stats import SessionStats
 from speedo_trio.mqtt.subscription import MQTTSubscription
-from speedo_trio.mqtt.sys_topics import SysTopics, check_interval
-from speedo_trio.mqtt.teller import Teller
-from speedo_trio.mqtt.traffic import Traffic
-from speedo_trio.mqtt.wills import Wills
+from speedo_trio.mqtt.sys_topics import check_interval
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.property_list import encode_properties
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
-    from speedo_trio.broker.core import BrokerCore
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.protocol.handler import Connection, ProtocolHandler
     from speedo_trio.pubsub.outbox import OverflowPolicy
 
 SUBPROTOCOLS = ("mqtt", "mqttv3.1")
 """What WebSocket clients ask for; the second is of clients older than the standard."""
-
-
-class Service:
-    """What the handlers of one MQTT server share."""
-
-    def __init__(
-        self, core: BrokerCore, capabilities: Capabilities, hooks: Hooks, sys_interval: float
-    ) -> None:
-        self.core = core
-        self.capabilities = capabilities
-        self._teller = None if hooks.observe is None else Teller(hooks.observe, hooks)
-        self.tell = None if self._teller is None else self._teller.tell
-        """Tells of an event; None: nobody wants to know."""
-        self.asking = asking(hooks)
-        """What the machines ask."""
-        self.calls = Calls(hooks, self.tell)
-        hub = BrokerHub(core, self.tell)
-        self._wills = Wills(self.calls, self._publish_will) if self.asking.publish else None
-        if self._wills is not None:
-            hub.judge_will = self._wills.put
-        self._hub = hub
-        self.sessions = Register(capabilities, hub, make=BrokerSession.make)
-        self.caretaker = Caretaker(self.sessions, core.clock, core.flush)
-        self.traffic = Traffic()
-        self._sys = SysTopics(core, hub, self.sessions, self.traffic, sys_interval)
-        self._one = trio.Lock()
-
-    @property
-    def knows_clients(self) -> bool:
-        """Whether anybody wants to know who the clients are."""
-        return self.asking != NOTHING or self.tell is not None
-
-    async def run(self) -> None:
-        """Do what is of no single connection until cancelled. A second task waits for the first."""
-        async with self._one, trio.open_nursery() as nursery:
-            for one in (self.caretaker, self._wills, self._teller, self._sys):
-                if one is not None:
-                    nursery.start_soon(one.run)
-
-    def _publish_will(self, will: MQTTPublication) -> None:
-        self._hub.publish_judged(will)
-        self.core.flush()
 
 
 class MQTT:

@@ -154,7 +154,7 @@ class MQTTTestBroker(MQTTThread):
     def disconnect(
         self, client_id: str, reason: ReasonCode | None = ReasonCode.ADMINISTRATIVE_ACTION
     ) -> bool:
-        """End a client's connection; what `MQTT.disconnect` does.
+        """End a client's connection. Its session stays, as if the client had gone.
 
         Args:
             reason: what a client of MQTT 5.0 is told; None: the connection ends without a word, as
@@ -174,7 +174,11 @@ class MQTTTestBroker(MQTTThread):
         self.start()
 
     def stop(self, grace: float | None = GRACE) -> None:
-        """As `MQTTThread.stop`, but clients get 0.2 seconds to close their end."""
+        """Drain the broker and end the thread, if it runs.
+
+        Args:
+            grace: seconds that clients have to close their end.
+        """
         super().stop(grace)
 
     # How

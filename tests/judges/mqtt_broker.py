@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 import trio
 
 from speedo_trio import Address, ConnectionFailed, Event, serve
+from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
 from speedo_trio.mqtt.service import MQTT
 from speedo_trio.mqtt.state.capabilities import Capabilities
 from speedo_trio.server import Server
@@ -28,9 +29,14 @@ class MQTTBroker(AbstractContextManager["MQTTBroker"]):
     Its methods are for every thread but its own.
     """
 
-    def __init__(self, binds: dict[str, str], capabilities: Capabilities | None = None) -> None:
+    def __init__(
+        self,
+        binds: dict[str, str],
+        capabilities: Capabilities | None = None,
+        hooks: Hooks = NO_HOOKS,
+    ) -> None:
         """Serve MQTT on the binds, which have names, and SimplePub beside it, on one broker."""
-        self._mqtt = MQTT(capabilities=capabilities)
+        self._mqtt = MQTT(capabilities=capabilities, hooks=hooks)
         self._binds = binds
         self._token: trio.lowlevel.TrioToken | None = None
         self._scope = trio.CancelScope()

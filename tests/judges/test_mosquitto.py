@@ -8,14 +8,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-import trio
 
-from speedo_trio.simplepub.client import connect
 from tests.judges.authority import Authority
 from tests.judges.conftest import Ends
 from tests.judges.mosquitto import VERSIONS, Mosquitto, publish
 from tests.judges.mqtt_broker import MQTTBroker
-from tests.judges.program import PATIENCE
 from tests.outside import need
 
 need("mosquitto_sub", "mosquitto_pub", "mosquitto_rr", modules=("trustme", "wsproto"))
@@ -175,9 +172,10 @@ def test_a_goodbye_with_a_will(broker: MQTTBroker, ends: Ends, topic: str) -> No
 
 def test_a_will_that_is_not_allowed(broker: MQTTBroker, ends: Ends, topic: str) -> None:
     """A will is for no topic under which the client could not publish."""
-    heir = ends(Mosquitto(broker, "sub", "-t", "$SYS/#", "-t", topic, "-C", "1", "-F", "%t %p"))
-    broker.until_subscribed("$SYS/broker/uptime")
-    will = ("--will-topic", "$SYS/broker/uptime", "--will-payload", "forged", "--will-retain")
+    theirs = f"$SYS/{topic}"
+    heir = ends(Mosquitto(broker, "sub", "-t", theirs, "-t", topic, "-C", "1", "-F", "%t %p"))
+    broker.until_subscribed(theirs)
+    will = ("--will-topic", theirs, "--will-payload", "forged", "--will-retain")
     dying = ends(Mosquitto(broker, "sub", "-t", f"{topic}/other", *will))
     broker.until_subscribed(f"{topic}/other")
     dying.kill()
@@ -185,7 +183,7 @@ def test_a_will_that_is_not_allowed(broker: MQTTBroker, ends: Ends, topic: str) 
     publish(broker, "-t", topic, "-m", "after that")
 
     assert heir.lines == [f"{topic} after that"]
-    broker.until_retained("$SYS/#", None)
+    broker.until_retained(theirs, None)
 
 
 @pytest.mark.parametrize(("version", "qos"), [*product(VERSIONS, "12")])
@@ -390,34 +388,3 @@ def test_a_long_client_identifier(broker: MQTTBroker, ends: Ends, topic: str) ->
     assert refused.end() != 0
     assert "Connection error: Connection Refused: identifier rejected" in refused.text
     publish(broker, *how, "-V", "mqttv311")
-
-
-async def test_simplepub_subscribes(broker: MQTTBroker, topic: str) -> None:
-    """What is published by MQTT reaches clients of SimplePub."""
-    with trio.fail_after(PATIENCE):
-        async with connect(broker.simplepub) as client:
-            await client.subscribe(f"{topic}/#")
-            await client.ping()
-            how = ("-t", f"{topic}/a", "-m", "hello", "-V", "5", "-q", "2")
-            await trio.to_thread.run_sync(lambda: publish(broker, *how))
-            message = await anext(client)
-
-    assert (message.topic, message.payload) == (f"{topic}/a", b"hello")
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-async def test_simplepub_publishes(
-    broker: MQTTBroker, ends: Ends, topic: str, version: str
-) -> None:
-    """What is published by SimplePub reaches clients of MQTT, what is retained too."""
-    with trio.fail_after(PATIENCE):
-        async with connect(broker.simplepub) as client:
-            await client.publish(f"{topic}/a", b"kept", retain=True)
-            await client.ping()
-            how = ("-t", f"{topic}/#", "-C", "2", "-q", "1", "-V", version, "-F", "%t %q %r %p")
-            subscriber = ends(Mosquitto(broker, "sub", *how))
-            await trio.to_thread.run_sync(broker.until_subscribed, topic)
-            await client.publish(f"{topic}/b", b"passing")
-            lines = await trio.to_thread.run_sync(lambda: subscriber.lines)
-
-    assert lines == [f"{topic}/a 0 1 kept", f"{topic}/b 0 0 passing"]

@@ -19,7 +19,6 @@ MQTT-3.1.3-1
 MQTT-3.3.2-13 MQTT-3.3.2-19
 MQTT-4.2.0-1
 MQTT-6.0.0-1 MQTT-6.0.0-2 MQTT-6.0.0-3 MQTT-6.0.0-4
-MQTT3-3.8.3-4
 """
 
 NOT_YET = frozenset(_MISSING.split())

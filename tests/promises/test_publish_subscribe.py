@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from speedo_trio import Broker, SubscriberStats
-from speedo_trio.broker.broker import OverflowPolicy
+from speedo_trio.pubsub.outbox import OverflowPolicy
 from speedo_trio.simplepub import SimplePub, SimplePubSettings
 from speedo_trio.simplepub.frames import decode_reason, encode_pub
 from tests.simplepub.raw import PING, RawClient, Scene, decoded, number_of, numbered, serving, until

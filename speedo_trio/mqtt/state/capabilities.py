@@ -55,7 +55,7 @@ def _reference(owner: object, attribute: Attribute[Any], value: object) -> None:
 
 def _seconds(owner: object, attribute: Attribute[Any], value: float) -> None:
     if type(value) not in {int, float} or not 0 < value < float("inf"):
-        raise ConfigError(f"{attribute.name} is {value!r}; allowed are seconds, more than 0")
+        raise ConfigError(f"{attribute.name} is {value!r}; allowed is a number of seconds over 0")
 
 
 def _keep_alive(owner: object, attribute: Attribute[Any], value: int | None) -> None:

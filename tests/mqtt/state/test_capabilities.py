@@ -9,13 +9,17 @@ import pytest
 
 from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.state.capabilities import Capabilities
-from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.outbox import OutboxLimits, Overflow
 
-V31 = Version.MQTT_3_1
-
 EDGES: dict[str, tuple[list[Any], list[Any]]] = {
-    "versions": ([frozenset({V31})], [frozenset(), {V31}, frozenset({6})]),
+    "versions": ([("3.1",), ["5.0", "3.1.1"]], [(), "5.0", ("6",), (5.0,), None]),
+    "retain_available": ([True, False], [1, None]),
+    "wildcard_subscriptions": ([True, False], ["yes"]),
+    "subscription_identifiers": ([True, False], [0]),
+    "shared_subscriptions": ([True, False], [0]),
+    "assign_client_ids": ([True, False], [0]),
+    "overflow": (["drop-newest", "drop-oldest", "disconnect"], ["drop", None, Overflow.DISCONNECT]),
+    "server_reference": ([None, "none", "other:1883"], ["", 1883]),
     "maximum_qos": ([0, 1, 2], [-1, 3, True, None]),
     "receive_maximum": ([1, 65_535], [0, 65_536]),
     "maximum_packet_size": ([64, 268_435_460], [63, 268_435_461]),

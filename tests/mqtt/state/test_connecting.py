@@ -76,7 +76,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], dict[Version, int | Non
         {"assign_client_ids": False}, {"client_id": ""}, {V5: 0x85, V311: 2}
     ),
     "a version that is not allowed": (
-        {"versions": frozenset({V5})}, {}, {V311: 1, V31: 1}
+        {"versions": ("5.0",)}, {}, {V311: 1, V31: 1}
     ),
     "[MQTT-4.12.0-1] an authentication method": (
         {}, {"properties": Properties(authentication_method="m")}, {V5: 0x8C}
