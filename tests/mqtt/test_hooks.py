@@ -601,7 +601,7 @@ async def test_messages_are_transformed_or_dropped(dyed: Dyed) -> None:
 
         assert [("a", b"same"), ("loud/a", b"HEY")] == [(g.topic, g.payload) for g in got]
         acks = [await client.get(PubAck) for _ in range(3)]
-        assert [R.NO_MATCHING_SUBSCRIBERS, R.SUCCESS, R.SUCCESS] == [a.reason for a in acks]
+        assert [R.SUCCESS] * 3 == [a.reason for a in acks]
 
 
 async def test_properties_are_transformed() -> None:
