@@ -255,6 +255,19 @@ def test_a_forked_process_has_none() -> None:
     subprocess.run([sys.executable, "-c", FORKS], check=True, timeout=30)
 
 
+def test_what_another_process_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, where it can be seen into."""
+    thread = started()
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        assert not thread.running
+        thread.stop()
+        with pytest.raises(ServerClosed, match="another process"):
+            thread.call(int)
+    assert thread.running
+    thread.stop()
+
+
 def test_a_program_exits_that_forgets_it() -> None:
     """It isn't waited for."""
     forgets = "from tests.mqtt.test_trio_thread import started; started(); print('over')"
