@@ -113,7 +113,12 @@ class MQTTThread:
         thread = TrioThread[MQTTServer](serve, "mqtt")
         self._server = thread.start()
         self._thread = thread
-        self._addresses, self._url = thread.call(_places, self._server)
+        try:
+            self._addresses, self._url = thread.call(_places, self._server)
+        except BaseException:
+            self._thread = None
+            thread.stop()
+            raise
         self._binds = tuple(_with_ports(self._binds, self._addresses))
 
     def stop(self, grace: float | None = None) -> None:

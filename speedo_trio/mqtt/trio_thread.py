@@ -18,6 +18,9 @@ from speedo_trio.errors import ServerClosed
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+_BEGINNING = 1.0
+"""Seconds that a thread has to begin, when the wait for it was interrupted."""
+
 Result = TypeVar("Result")
 Value = TypeVar("Value")
 Arguments = TypeVarTuple("Arguments")
@@ -39,6 +42,7 @@ class TrioThread(Generic[Value]):
         """
         self._function = function
         self._scope = trio.CancelScope()
+        self._unwanted = False
         self._process = os.getpid()
         self._token: Future[trio.lowlevel.TrioToken] = Future()
         self._started: Future[Value] = Future()
@@ -53,11 +57,13 @@ class TrioThread(Generic[Value]):
         Raises:
             BaseException: what the function raised before that.
         """
-        self._thread.start()
         try:
+            self._thread.start()
             return self._started.result()
         except BaseException:
-            self.stop()
+            self._unwanted = True
+            if self._began():
+                self.stop()
             raise
 
     @property
@@ -122,6 +128,14 @@ class TrioThread(Generic[Value]):
 
     # How
 
+    def _began(self) -> bool:
+        """Whether the thread is there: an interrupt may come before `threading` knows that."""
+        try:
+            self._token.exception(_BEGINNING)
+        except TimeoutError:
+            return False  # if it is only slow, it sees that it is unwanted
+        return True
+
     def _soon(self, callback: Callable[[], object]) -> None:
         """Have a callback called in the thread; it must not raise."""
         if threading.current_thread() is self._thread:
@@ -145,6 +159,8 @@ class TrioThread(Generic[Value]):
 
     async def _main(self) -> None:
         self._token.set_result(trio.lowlevel.current_trio_token())
+        if self._unwanted:
+            self._scope.cancel()
         with self._scope:
             await self._function(task_status=_Status(self._started))
 

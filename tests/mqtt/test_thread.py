@@ -81,6 +81,21 @@ def test_an_address_in_use() -> None:
         run_in_thread(f"tcp://127.0.0.1:{broker.port}").start()
 
 
+def test_an_interrupt_after_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left, as the block was not entered."""
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    broker = run_in_thread(FREE)
+    with monkeypatch.context() as context:
+        context.setattr("speedo_trio.mqtt.thread._places", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            broker.start()
+    with pytest.raises(ServerClosed):
+        broker.call(int)
+
+
 def test_two_at_once() -> None:
     """They know nothing of one another."""
     with run_in_thread(FREE) as one, run_in_thread(FREE) as two:

@@ -193,7 +193,6 @@ def interrupt_main() -> None:
 
 def test_an_interrupted_start() -> None:
     """The function is cancelled, and the thread ends."""
-    ended = threading.Event()
 
     async def slow(*, task_status: trio.TaskStatus[str]) -> None:
         try:
@@ -202,11 +201,36 @@ def test_an_interrupted_start() -> None:
         finally:
             ended.set()
 
-    thread: TrioThread[str] = TrioThread(slow, "test")
-    with pytest.raises(KeyboardInterrupt):
-        thread.start()
-    assert ended.is_set()
+    for _ in range(20):  # it hits different places
+        ended = threading.Event()
+        thread: TrioThread[str] = TrioThread(slow, "test")
+        with pytest.raises(KeyboardInterrupt):
+            thread.start()
+        assert ended.is_set()
+        assert not thread.running
+
+
+def test_an_interrupt_before_the_thread_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing runs then, or ends when it finds that it is unwanted."""
+    began = threading.Event()
+
+    async def run(*, task_status: trio.TaskStatus[str]) -> None:
+        await trio.lowlevel.checkpoint()
+        began.set()
+
+    def interrupted(self: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("speedo_trio.mqtt.trio_thread._BEGINNING", 0.01)
+    thread: TrioThread[str] = TrioThread(run, "test")
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            thread.start()
     assert not thread.running
+    with pytest.raises(ServerClosed):  # it begins late
+        thread.start()
+    assert not began.is_set()
 
 
 def test_an_interrupted_wait() -> None:
@@ -253,6 +277,19 @@ thread.stop()
 def test_a_forked_process_has_none() -> None:
     """There calls raise, `stop` does nothing, and the parent's goes on."""
     subprocess.run([sys.executable, "-c", FORKS], check=True, timeout=30)
+
+
+def test_what_another_process_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, where it can be seen into."""
+    thread = started()
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        assert not thread.running
+        thread.stop()
+        with pytest.raises(ServerClosed, match="another process"):
+            thread.call(int)
+    assert thread.call(int) == 0
+    thread.stop()
 
 
 def test_a_program_exits_that_forgets_it() -> None:
