@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -210,7 +211,10 @@ def test_a_goodbye(broker: MQTTBroker, topic: str, reason: int, published: bytes
         async with connected(broker) as heir:
             await heir.subscribe(topic)
             async with connected(broker, will=will) as own:
+                await own.subscribe(f"{topic}/other")
                 await own.client.disconnect(reason_code=reason)
+            gone = partial(broker.until, lambda: broker.subscribed(f"{topic}/other") == 0, "gone")
+            await asyncio.to_thread(gone)
             heir.client.publish(topic, b"after that")
             assert [each.payload for each in await heir.take(1)] == [published]
 
