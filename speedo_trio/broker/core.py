@@ -128,12 +128,13 @@ class BrokerCore:
 
     def dropping(self, subscriber: str, dropped: int) -> None:
         """Tell the observer, if there is one, of messages that were dropped."""
+        if self._observer is None:
+            return
         event = MessageDropped(subscriber=subscriber, dropped=dropped)
-        if self._observer is not None:
-            try:
-                self._observer(event)
-            except Exception:
-                _logger.exception("the observer raised on %r", event)
+        try:
+            self._observer(event)
+        except Exception:
+            _logger.exception("the observer raised on %r", event)
 
     def flush(self) -> None:
         """The turn has ended: send what was put into mailboxes."""

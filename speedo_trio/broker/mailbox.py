@@ -116,7 +116,7 @@ class Mailbox:
     @property
     def dropped(self) -> int:
         """Messages that were dropped because there was no room for them."""
-        return self._outbox.dropped_newest + self._outbox.dropped_oldest
+        return self._outbox.dropped
 
     @property
     def delivered(self) -> int:

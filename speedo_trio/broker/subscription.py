@@ -108,7 +108,7 @@ class Subscription:
     @property
     def dropped(self) -> int:
         """Messages that were dropped because they were not taken in time."""
-        return self._outbox.dropped_newest + self._outbox.dropped_oldest
+        return self._outbox.dropped
 
     def deliver(self, publication: Publication, terms: Terms) -> bool:
         """Let it wait for the iteration; what the broker calls."""

@@ -216,22 +216,13 @@ class WireConnection:
         with self._lock:
             if self._closed:
                 return False
-            size = len(data)
-            if self.replies or self._writing or size > self._limits.unsent_bytes:
+            if self.replies or self._writing or len(data) > self._limits.unsent_bytes:
                 return None
-            try:
-                sent = self.wire.send_nowait(data)
-            except ConnectionLost as lost:
-                self._closed = self.broken = True
-                self._border.soon(partial(self._owner.write_lost, lost))
+            blocked = self._hand_over(data)
+            if blocked is None:
                 return False
-            self.sent += sent
-            if sent == size:
-                return True
-            self._rest = memoryview(data)[sent:]
-            self._writing = True
-            self._note_fullness()
-        self._owner.write_blocked()
+        if blocked:
+            self._owner.write_blocked()
         return True
 
     async def send(self, data: bytes) -> None:
@@ -273,19 +264,10 @@ class WireConnection:
                 self._backlog_bytes += len(data)
                 self._note_fullness()
                 return False
-            try:
-                sent = self.wire.send_nowait(data)
-            except ConnectionLost as lost:
-                self._closed = self.broken = True
-                self._border.soon(partial(self._owner.write_lost, lost))
+            blocked = self._hand_over(data)
+            if blocked is None:
                 return False
-            self.sent += sent
-            blocked = sent < len(data)
-            if blocked:
-                self._rest = memoryview(data)[sent:]
-                self._writing = True
-                self._note_fullness()
-            else:
+            if not blocked:
                 self._full = False
         if blocked:
             self._border.now(self._owner.write_blocked)
@@ -349,6 +331,26 @@ class WireConnection:
             left = self._drop()
         self._open_gates()
         return left
+
+    def _hand_over(self, data: bytes) -> bool | None:
+        """Give the kernel what it takes; the rest is for the writer task. Under the lock.
+
+        Returns:
+            Whether there is a rest; None when the connection is lost, of which the owner is told.
+        """
+        try:
+            sent = self.wire.send_nowait(data)
+        except ConnectionLost as lost:
+            self._closed = self.broken = True
+            self._border.soon(partial(self._owner.write_lost, lost))
+            return None
+        self.sent += sent
+        blocked = sent < len(data)
+        if blocked:
+            self._rest = memoryview(data)[sent:]
+            self._writing = True
+            self._note_fullness()
+        return blocked
 
     def _note_fullness(self) -> None:
         """See whether there is room after bytes were added to what waits. Under the lock."""

@@ -101,6 +101,11 @@ class Outbox(Generic[M]):
     def __len__(self) -> int:
         return 0 if self._waiting is None else len(self._waiting)
 
+    @property
+    def dropped(self) -> int:
+        """Messages that were dropped, when they came or later."""
+        return self.dropped_newest + self.dropped_oldest
+
     def put(self, message: M) -> Put:
         """Let a message wait, or do what the limits say."""
         size = self._measure(message)
