@@ -22,13 +22,16 @@ from speedo_trio.worker.crew import Crew
 
 
 @pytest.fixture(scope="session", autouse=True)
-def hang_up() -> None:
-    """Let SIGHUP do here, and in the processes that tests start, what it does by default.
+def usual_signals() -> None:
+    """Let SIGHUP and SIGINT do here, and in the processes that tests start, what they usually do.
 
-    Whoever runs the tests with nohup had it ignored, and that is inherited.
+    Whoever runs the tests with nohup, or as a job in the background, had them ignored, and that
+    is inherited.
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Gate:

@@ -301,9 +301,8 @@ def test_a_client_that_never_closes() -> None:
 
 
 INTERRUPTED = """
-import os, signal, threading, time
+import threading, time
 from speedo_trio.mqtt import run_in_thread
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started us may ignore it
 try:
     with run_in_thread("tcp://127.0.0.1:0") as broker:
         print(broker.port, flush=True)
