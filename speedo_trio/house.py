@@ -13,6 +13,7 @@ import trio
 from attrs import define, evolve, field
 
 from speedo_trio.events import ConnectionRefused
+from speedo_trio.io.poller import Poller
 from speedo_trio.io.turnstile import Turnstile
 from speedo_trio.isolation import own_error
 
@@ -115,6 +116,8 @@ class House:
     guests: Guests
     turnstile: Turnstile = field(init=False, factory=lambda: Turnstile(_LOUD_BYTES))
     """What a link goes through before it reads again from a peer that has just filled a read."""
+    poller: Poller = field(init=False, factory=Poller)
+    """Reads what the peers send."""
     links: dict[int, Resident] = field(factory=dict)
     connections: int = 0
     """Connections so far."""

@@ -9,6 +9,7 @@ Next: `speedo_trio.server`, which starts links and drains them.
 
 from __future__ import annotations
 
+from enum import Enum
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
@@ -70,6 +71,19 @@ _TOLD = (Cause.HANDSHAKE, Cause.PROTOCOL_ERROR, Cause.HANDLER_ERROR)
 """These are reported as they happen: somebody erred."""
 
 
+class Hold(Enum):
+    """What keeps a link from reading on."""
+
+    TURN = "turn"
+    """It reads much, and others have their turn first."""
+    ROOM = "room"
+    """Messages wait for room on the lane."""
+    BYTES = "bytes"
+    """Messages of too many bytes wait to be executed."""
+    END = "end"
+    """The peer has ended its stream."""
+
+
 class _Isolation:
     """Around a step of a link's task: what the peer or handler does wrong ends only the link."""
 
@@ -110,10 +124,12 @@ class Link:
         "_dropping",
         "_executed_mark",
         "_goodbye",
+        "_handle",
         "_handler",
         "_house",
         "_last_seen",
         "_lingering",
+        "_loud",
         "_outlives",
         "_pending",
         "_reading",
@@ -152,6 +168,7 @@ class Link:
         """Whether a drain's grace was over before this link had ended."""
         self._handler: ProtocolHandler | None = None
         self._pending: Iterator[Message] | None = None  # messages that found no room yet
+        self._loud = 0  # bytes of the last read, if it was a full one
         self._executed_mark = 0  # bytes whose messages had all been executed at the last look
         self._scope = trio.CancelScope()
         self._reading = True
@@ -288,34 +305,51 @@ class Link:
         self._door = None
         handler = self._make_handler()
         await self._admit(handler.opened())
-        house, limits, wire = self._house, self._config.limits, self.connection.wire
-        readable, read, handle = wire.readable, wire.read, handler.handle
-        size, most = limits.read_bytes, limits.lane_bytes
-        turnstile, loud = house.turnstile, 0  # bytes of the last read, if it was a full one
-        while True:
-            await readable()
-            if loud and not turnstile.free(loud):
-                await turnstile.turn(loud)
-            data = read(size)
-            if data:
-                count = len(data)
-                loud = size if count == size else 0
-                self.received += count
-                house.held += count
-                if self._take(handle(data)):  # not _admit: a coroutine less for every read
-                    await self._admit_pending()
-                if self.received - self._executed_mark >= most or (
-                    house.held >= house.most_held and house.full()
-                ):
+        self._handle = handler.handle
+        poller, wire = self._house.poller, self.connection.wire
+        hold = None
+        while hold is not Hold.END:
+            hold = await wire.reads(self._step, poller)
+            while hold is Hold.TURN:
+                await self._house.turnstile.turn(self._loud)
+                self._loud = 0
+                hold = self._step()
+            if hold is Hold.ROOM or hold is Hold.BYTES:
+                await self._admit_pending()
+                if self._holds_much():
                     await self._all_executed()
-            elif self.connection.lost():  # sending has told it, and so taken it from reading
-                raise ConnectionLost("reset by the peer")
-            elif data is None:
-                loud = size  # what kept a layer busy gave nothing: pings, key updates
-            else:
-                break
         await self._admit(handler.eof())
         self.end(Cause.EOF)
+
+    def _step(self) -> Hold | None:
+        """Read and handle what has come; why not to go on with that at once, if anything is."""
+        house, limits = self._house, self._config.limits
+        if self._loud and not house.turnstile.free(self._loud):
+            return Hold.TURN
+        size = limits.read_bytes
+        data = self.connection.wire.read(size)
+        if data:
+            count = len(data)
+            self._loud = size if count == size else 0
+            self.received += count
+            house.held += count
+            messages = self._handle(data)
+            if messages is not None and self._take(messages):
+                return Hold.ROOM
+            return Hold.BYTES if self._holds_much() else None
+        if self.connection.lost():  # sending has told it, and so taken it from reading
+            raise ConnectionLost("reset by the peer")
+        if data is None:
+            self._loud = size  # what kept a layer busy gave nothing: pings, key updates
+            return None
+        return Hold.END
+
+    def _holds_much(self) -> bool:
+        """Whether so many bytes were read whose messages wait that no more may be."""
+        house = self._house
+        return self.received - self._executed_mark >= self._config.limits.lane_bytes or (
+            house.held >= house.most_held and house.full()
+        )
 
     async def _all_executed(self) -> None:
         """Wait until no message waits; so many bytes were read that no more may be."""

@@ -301,6 +301,7 @@ class Server:
         self._listeners = listeners
         house.crew.start()
         house.nursery.start_soon(house.border.guard)
+        house.nursery.start_soon(house.poller.run)
         house.nursery.start_soon(house.watch.keep)
         self._attend(house.factory)
         try:

@@ -13,7 +13,7 @@ import fcntl
 import socket
 import termios
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import trio
 
@@ -22,9 +22,12 @@ from speedo_trio.events import Address
 from speedo_trio.isolation import own_error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from speedo_trio.io.poller import Poller
 
 Data: TypeAlias = bytes | memoryview
+Result = TypeVar("Result")
 
 _PUSH_BYTES = 16_384
 """The most that a stream is given at once: it tells of progress only when all of it went, and a
@@ -44,6 +47,12 @@ class Wire(Protocol):
 
     def readable(self) -> Awaitable[None]:
         """Wait until `read` has something to tell. A cancel loses nothing."""
+
+    def reads(self, step: Callable[[], Result | None], poller: Poller) -> Awaitable[Result]:
+        """Call `step`, which calls `read`, whenever that has something to tell.
+
+        Until the step gives something, which this gives then. A cancel loses nothing.
+        """
 
     def read(self, size: int) -> bytes | None:
         """Between 1 and `size` bytes; ``b""`` when the peer has ended its stream; None: wait."""
@@ -105,6 +114,9 @@ class SocketWire:
 
     def readable(self) -> Awaitable[None]:
         return trio.lowlevel.wait_readable(self._socket)  # noqa: ASYNC105  # the caller awaits
+
+    def reads(self, step: Callable[[], Result | None], poller: Poller) -> Awaitable[Result]:
+        return poller.until(self._socket, step)
 
     def read(self, size: int) -> bytes | None:
         try:
@@ -175,6 +187,9 @@ class StreamWire:
                 self._read = bytes(await self._stream.receive_some(self._size))
             self._ended = not self._read
 
+    def reads(self, step: Callable[[], Result | None], poller: Poller) -> Awaitable[Result]:
+        return own_reads(self, step)
+
     def read(self, size: int) -> bytes | None:
         data, self._read = self._read[:size], self._read[size:]
         return data if data or self._ended else None
@@ -210,6 +225,15 @@ def _losses() -> Iterator[None]:
         if own_error(error) is None:
             raise
         raise ConnectionLost(str(error.__cause__ or error) or type(error).__name__) from error
+
+
+async def own_reads(wire: Wire, step: Callable[[], Result | None]) -> Result:
+    """What `Wire.reads` does where no poller can do it: this task calls the step."""
+    while True:
+        await wire.readable()
+        result = step()
+        if result is not None:
+            return result
 
 
 def address_of(name: object) -> Address:
