@@ -620,6 +620,13 @@ class Link:
             with _Isolation(self):
                 self._handler.writable()
 
+    def after_reads(self, call: Callable[[], object]) -> None:
+        self._house.poller.after(call, self._blame)
+
+    def _blame(self, error: BaseException) -> None:
+        with _Isolation(self):
+            raise error
+
     def close_asked(self) -> None:
         self.end(Cause.CLOSED)
 

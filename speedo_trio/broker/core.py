@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from speedo_trio.broker.stats import BrokerStats, SubscriberStats
 from speedo_trio.errors import RetainedFull
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from speedo_trio.broker.limits import BrokerLimits
     from speedo_trio.broker.mailbox import Mailbox
     from speedo_trio.events import Observer
+    from speedo_trio.protocol.handler import Connection
+
+MOST_UNFLUSHED: Final = 65_536
+"""Bytes that are read before what came of them is sent, be there more to read or not."""
 
 _logger = logging.getLogger("speedo_trio.broker")
 
@@ -80,6 +84,7 @@ class BrokerCore:
         """Who has come, in that order."""
         self.published: int = 0
         """For `route` and for protocols that go to the exchange themselves."""
+        self._unflushed = 0  # bytes of reads whose turns wait for `flush`
         self._delivered = 0  # to those who have left
         self._dropped = 0
         self._lost = 0
@@ -136,8 +141,23 @@ class BrokerCore:
         except Exception:
             _logger.exception("the observer raised on %r", event)
 
+    def flush_after_reads(self, connection: Connection, size: int) -> None:
+        """A handler's turn has ended: flush with those of others that read now.
+
+        Args:
+            connection: The handler's.
+            size: Bytes that were read from it.
+        """
+        first = not self._unflushed
+        self._unflushed += size
+        if first:
+            connection.after_reads(self.flush)
+        elif self._unflushed >= MOST_UNFLUSHED:
+            self.flush()
+
     def flush(self) -> None:
         """The turn has ended: send what was put into mailboxes."""
+        self._unflushed = 0
         dirty = self.dirty
         if dirty:
             for mailbox in dirty:

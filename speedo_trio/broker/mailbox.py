@@ -46,6 +46,7 @@ class Mailbox:
     __slots__ = (
         "_answer_bytes",
         "_answers",
+        "_asides",
         "_closed",
         "_dirty",
         "_entered",
@@ -86,7 +87,9 @@ class Mailbox:
         self._too_slow = too_slow
         self._entered = False  # among the dirty
         self._fresh: list[bytes] = []  # put in this turn
-        self._turn: deque[bytes] = deque()  # of the turn in which the room ran out
+        self._asides: list[int] = []  # where answers are in it
+        # Of the turn in which the room ran out: frames, and whether they are messages.
+        self._turn: deque[tuple[bytes, bool]] = deque()
         self._rest: memoryview | None = None  # of a frame whose beginning was written
         self._torn = False  # and that frame is a message
         self._outbox: Outbox[bytes] = Outbox(limits, len)
@@ -105,13 +108,14 @@ class Mailbox:
     @property
     def waiting(self) -> int:
         """Messages that wait for room; one of which a part was written is among them."""
-        return self._torn + len(self._turn) + len(self._outbox)
+        return self._torn + sum(message for _, message in self._turn) + len(self._outbox)
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the messages that wait for room."""
         rest = len(self._rest) if self._torn and self._rest else 0
-        return rest + sum(map(len, self._turn)) + self._outbox.bytes
+        turn = sum(len(frame) for frame, message in self._turn if message)
+        return rest + turn + self._outbox.bytes
 
     @property
     def dropped(self) -> int:
@@ -139,13 +143,14 @@ class Mailbox:
         return True
 
     def answer(self, frame: bytes) -> None:
-        """Send a frame that is no message, and so is never dropped, in its order."""
-        self.flush()
+        """The same for a frame that is no message, and so is never dropped."""
         if self._closed:
             return
-        if not self.congested and len(frame) <= self._line.room:
-            self.sent += len(frame)
-            self._line.send_nowait(frame)
+        if not self.congested:
+            if not self._entered:
+                self._enter()
+            self._asides.append(len(self._fresh))
+            self._fresh.append(frame)
         elif self._answers and not self._may_wait(frame):
             self._too_slow(f"{len(self._answers)} answers wait")
         else:
@@ -164,12 +169,13 @@ class Mailbox:
                 self.pump()
             return
         self._fresh = []
+        asides, self._asides = self._asides, []
         size = len(fresh[0]) if len(fresh) == 1 else sum(map(len, fresh))
         if size <= self._line.room:
             self.sent += size
             self._line.send_nowait(fresh[0] if len(fresh) == 1 else b"".join(fresh))
         else:
-            self._turn.extend(fresh)
+            self._turn.extend((frame, place not in asides) for place, frame in enumerate(fresh))
             self.pump()
 
     def pump(self) -> None:
@@ -250,8 +256,8 @@ class Mailbox:
             self._rest = None
             return rest
         if self._turn:
-            self._torn = True
-            return self._turn.popleft()
+            frame, self._torn = self._turn.popleft()
+            return frame
         if self._answers and self._answers[0][0] <= self._stored - len(self._outbox):
             answer = self._answers.popleft()[1]
             self._answer_bytes -= len(answer)

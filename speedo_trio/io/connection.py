@@ -56,6 +56,9 @@ class ConnectionOwner(Protocol):
     def progressed(self) -> None:
         """Bytes that waited were sent."""
 
+    def after_reads(self, call: Callable[[], object]) -> None:
+        """`WireConnection.after_reads` was called."""
+
     def close_asked(self) -> None:
         """`WireConnection.close` was called."""
 
@@ -224,6 +227,9 @@ class WireConnection:
         if blocked:
             self._owner.write_blocked()
         return True
+
+    def after_reads(self, call: Callable[[], object]) -> None:
+        self._owner.after_reads(call)
 
     async def send(self, data: bytes) -> None:
         while self.unsent > self._limits.unsent_high and not self._closed:

@@ -25,13 +25,20 @@ Result = TypeVar("Result")
 class _Reader(Generic[Result]):
     """A task that sleeps while its step is called."""
 
-    __slots__ = ("error", "result", "step", "task")
+    __slots__ = ("error", "raise_cancel", "result", "step", "stepping", "task")
 
     def __init__(self, step: Callable[[], Result | None], task: trio.lowlevel.Task) -> None:
         self.step = step
         self.task: trio.lowlevel.Task | None = task  # None: it no longer waits
+        self.stepping = False
         self.result: Result | None = None
         self.error: BaseException | None = None
+        self.raise_cancel: Callable[[], NoReturn] | None = None  # when it was cancelled in its step
+
+    @property
+    def done(self) -> bool:
+        """Whether the task is to wake up after a step."""
+        return not (self.result is None and self.error is None and self.raise_cancel is None)
 
 
 class Poller:
@@ -67,13 +74,18 @@ class Poller:
         reader = _Reader(step, task)
         self._selector.register(source, selectors.EVENT_READ, reader)
 
-        def leave(_: object) -> trio.lowlevel.Abort:
+        def leave(raise_cancel: Callable[[], NoReturn]) -> trio.lowlevel.Abort:
+            if reader.stepping:  # what the step ends with is not to be lost
+                reader.raise_cancel = raise_cancel
+                return trio.lowlevel.Abort.FAILED
             self._forget(source, reader)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(leave)
         if reader.error is not None:
             raise reader.error
+        if reader.result is None and reader.raise_cancel is not None:
+            reader.raise_cancel()
         return cast("Result", reader.result)
 
     def after(self, call: Callable[[], object], blame: Callable[[BaseException], object]) -> None:
@@ -94,13 +106,13 @@ class Poller:
             task = reader.task
             if task is None:  # it was cancelled in this round
                 continue
+            reader.stepping = True
             try:
                 reader.result = task.context.run(reader.step)
-                if reader.result is None:
-                    continue
             except BaseException as error:  # noqa: BLE001  # raised in its own task
                 reader.error = error
-            if reader.task is not None:
+            reader.stepping = False
+            if reader.done:
                 self._forget(key.fileobj, reader)
                 trio.lowlevel.reschedule(task)
         self._in_round = False

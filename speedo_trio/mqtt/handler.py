@@ -192,7 +192,9 @@ class MQTTHandler(ProtocolHandler):
         Raises:
             MQTTError: What ends the connection; the client has been told.
         """
-        return self._after(self._client.receive_data(data, self._clock()))
+        outcome = self._client.receive_data(data, self._clock())
+        self._core.flush_after_reads(self.connection, len(data))
+        return self._after(outcome)
 
     async def finish(self, outcome: Outcome) -> None:
         """Go on until nothing is left to do, after verdicts and others' turns.
@@ -211,7 +213,9 @@ class MQTTHandler(ProtocolHandler):
     async def _go_on(self, outcome: Ask | More, turn: int) -> Outcome:
         if isinstance(outcome, More):
             await trio.lowlevel.checkpoint()
-            return self._after(self._client.proceed(self._clock()))
+            left = self._client.proceed(self._clock())
+            self._core.flush()
+            return self._after(left)
         if turn % _VERDICTS == _VERDICTS - 1:  # hooks need not let others have theirs
             await trio.lowlevel.checkpoint()
         referee = self._introduce()
@@ -220,7 +224,9 @@ class MQTTHandler(ProtocolHandler):
         session = self._client.session
         if isinstance(session, BrokerSession):  # it may have shown anew who it is
             session.who = referee.client
-        return self._after(self._client.answer(outcome, verdict, self._clock()))
+        left = self._client.answer(outcome, verdict, self._clock())
+        self._core.flush()
+        return self._after(left)
 
     async def room(self) -> None:
         """Wait until nothing waits to be sent to the client."""
@@ -237,7 +243,6 @@ class MQTTHandler(ProtocolHandler):
 
     def _after(self, outcome: Outcome) -> Outcome:
         client = self._client
-        self._core.flush()
         if client.unfinished:
             self._service.caretaker.later(self)
         if not self._watched and client.state is State.CONNECTED and not client.busy:

@@ -92,6 +92,15 @@ class Connection(Protocol):
         takes leaves a little later, together with what else was written until then.
         """
 
+    def after_reads(self, call: Callable[[], object]) -> None:
+        """Call it when the reads at hand have been handled, of all connections. On the Trio thread.
+
+        Many connections may have something to be read at the same time. What their handlers make
+        others do is done once for all of them then: what many peers say to one is sent at once.
+        Outside of `ProtocolHandler.handle`, and where reads come one by one, it is called at once.
+        An exception in it ends this connection, as in any callback.
+        """
+
     async def send(self, data: bytes) -> None:
         """Wait until few enough bytes are unsent, then `write`.
 

@@ -130,7 +130,11 @@ class SimplePubHandler(ProtocolHandler):
             self._behind += 1
             return [_Rest(self, frames)]
         made: list[_Slow] = []
-        if self.proceed(frames, made):
+        try:
+            done = self._work_through(frames, made)
+        finally:
+            self._core.flush_after_reads(self.connection, len(data))
+        if done:
             return made or None
         self._behind = 1
         self._made = made
@@ -192,6 +196,13 @@ class SimplePubHandler(ProtocolHandler):
         Raises:
             ProtocolError: a frame that is not allowed; the client has been told.
         """
+        try:
+            return self._work_through(frames, made)
+        finally:
+            self._core.flush()
+
+    def _work_through(self, frames: Iterator[bytes], made: list[_Slow]) -> bool:
+        """`proceed`, without sending what comes of it."""
         work = 0
         try:
             for frame in frames:
@@ -215,8 +226,6 @@ class SimplePubHandler(ProtocolHandler):
         except ProtocolError as error:
             self.finish(encode_disconnect(str(error)))
             raise
-        finally:
-            self._core.flush()
         return True
 
     def caught_up(self, made: list[_Slow]) -> list[_Slow]:

@@ -51,6 +51,9 @@ class FakeConnection:
     def send_nowait(self, data: bytes) -> bool:
         return self.write(data)
 
+    def after_reads(self, call: Callable[[], object]) -> None:
+        call()
+
     async def send(self, data: bytes) -> None:
         if not self.write(data):
             raise ConnectionClosed("the connection was aborted")
