@@ -412,6 +412,7 @@ class Server:
 
     def _end(self) -> DrainReport | None:
         """Tell those who wait for the drain, once the nursery is closed; its report, if any."""
+        self._house.poller.close()
         if self._after_drain is not None:
             self._report = self._after_drain()
             self._house.observe(Drained(report=self._report))

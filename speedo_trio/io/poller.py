@@ -52,16 +52,15 @@ class Poller:
         self._after: list[tuple[Callable[[], object], Callable[[BaseException], object]]] = []
 
     async def run(self) -> NoReturn:
-        """Go on until cancelled; only then does anybody who waits in `until` get on."""
-        selector = self._selector
-        descriptor: int = selector.fileno()
-        try:
-            while True:
-                await trio.lowlevel.wait_readable(descriptor)
-                self._round()
-        finally:
-            trio.lowlevel.notify_closing(descriptor)
-            selector.close()
+        """Read until cancelled; only meanwhile does anybody who waits in `until` get on."""
+        descriptor: int = self._selector.fileno()
+        while True:
+            await trio.lowlevel.wait_readable(descriptor)
+            self._round()
+
+    def close(self) -> None:
+        """Let go of the system's resources, when nobody uses it any more."""
+        self._selector.close()
 
     async def until(self, source: socket.socket, step: Callable[[], Result | None]) -> Result:
         """Call `step` whenever `source` can be read, until it gives something; what that was.

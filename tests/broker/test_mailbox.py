@@ -53,16 +53,16 @@ def test_it_is_among_the_dirty_once_a_turn() -> None:
     assert desk.dirty == [desk.mailbox]
 
 
-def test_an_answer_leaves_at_once_after_what_was_put() -> None:
-    """It is no message, and counted as none."""
+def test_answers_leave_with_the_turn() -> None:
+    """In their order; they are no messages, and counted as none."""
     desk = Desk(room=100)
     desk.mailbox.put(b"1")
     desk.mailbox.answer(b"!")
-    assert desk.line.written == [b"1", b"!"]
     desk.mailbox.put(b"2")
+    assert desk.dirty == [desk.mailbox]
     desk.turn()
 
-    assert desk.line.sent == b"1!2"
+    assert desk.line.written == [b"1!2"]
     assert desk.counts == (2, 0, 0, 0)
 
 
@@ -76,6 +76,7 @@ def test_in_pieces_and_in_order(room: int) -> None:
     desk.put(b"one,", b"three,", b"x,")
     desk.put(b"and,")
     desk.mailbox.answer(b"ANSWER,")
+    desk.turn()
     desk.put(b"last,")
     assert desk.line.sent == b"one,three,x,"[:room]
     for _ in range(28):
@@ -91,6 +92,7 @@ def test_an_answer_that_finds_no_room_waits() -> None:
     """With a little room it leaves in pieces, so that the connection tells when there is more."""
     desk = Desk(room=3)
     desk.mailbox.answer(b"answer")
+    desk.turn()
     assert (desk.line.sent, desk.line.room, desk.mailbox.congested) == (b"ans", 0, True)
     desk.put(b"message")
     desk.let(4)
@@ -120,9 +122,14 @@ def test_a_message_that_has_begun_waits() -> None:
 def test_an_answer_is_no_message_that_waits() -> None:
     """Not even where a part of it was written."""
     desk = Desk(room=1)
+    desk.mailbox.put(b"m")
     desk.mailbox.answer(b"answer")
+    desk.turn()
+    assert (desk.line.sent, desk.mailbox.congested) == (b"m", True)
 
-    assert (desk.counts, desk.mailbox.waiting_bytes) == ((0, 0, 0, 0), 0)
+    assert (desk.counts, desk.mailbox.waiting_bytes) == ((1, 0, 0, 0), 0)
+    desk.let(1)
+    assert (desk.counts, desk.mailbox.waiting_bytes) == ((1, 0, 0, 0), 0)
 
 
 def test_room_without_being_told() -> None:
@@ -221,6 +228,7 @@ def test_drop_oldest_keeps_answers_in_their_order() -> None:
 def test_answers_are_bounded_by_their_number() -> None:
     """Who asks without reading is ended; what it asked before is answered in order."""
     desk = Desk()
+    desk.put(b"m")
     for number in range(MOST_ANSWERS):
         desk.mailbox.answer(b"%03d," % number)
     assert desk.too_slow == []
@@ -232,9 +240,12 @@ def test_answers_are_bounded_by_their_number() -> None:
 def test_answers_are_bounded_by_their_bytes() -> None:
     """A single one may have more; what was sent makes room again."""
     desk = Desk(most_bytes=10)
+    desk.put(b"m")
     desk.mailbox.answer(b"x" * 30)
-    desk.let(30)
+    desk.let(31)
     assert not desk.mailbox.congested
+    desk.line.room = 0
+    desk.put(b"m")
     for _ in range(10):
         desk.mailbox.answer(b"12345")
         desk.mailbox.answer(b"67890")
@@ -386,8 +397,11 @@ class Model:
         return True
 
     def answer(self, frame: bytes) -> None:
-        self.flush()
-        item = Item(frame, message=False, bounded=True)
+        item = Item(frame, message=False, bounded=bool(self.queue))
+        if not (self.ended or item.bounded):
+            self.turn.append(item)
+            self.dirty = True
+            return
         others = self.bounded(message=False)
         if others and sum(len(each.frame) for each in [*others, item]) > self.most_bytes:
             self.end()
@@ -482,7 +496,8 @@ class MailboxMachine(RuleBasedStateMachine):
         assert model.sent == desk.line.sent
         delivered, dropped, lost, waiting = desk.counts
         assert (model.dropped, model.lost, model.waiting) == (dropped, lost, waiting)
-        assert model.delivered + len(model.turn) == delivered
+        in_turn = sum(item.message for item in model.turn)
+        assert model.delivered + in_turn == delivered
         assert delivered + dropped + lost + waiting == model.put_count
         assert bool(model.queue) == desk.mailbox.congested
         assert sum(len(item.frame) for item in model.queue if item.message) == (
