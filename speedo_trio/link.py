@@ -309,15 +309,16 @@ class Link:
         poller, wire = self._house.poller, self.connection.wire
         hold = None
         while hold is not Hold.END:
-            hold = await wire.reads(self._step, poller)
+            hold = await poller.reads(wire, self._step)
             while hold is Hold.TURN:
                 await self._house.turnstile.turn(self._loud)
                 self._loud = 0
                 hold = self._step()
-            if hold is Hold.ROOM or hold is Hold.BYTES:
+            if hold is Hold.ROOM:
                 await self._admit_pending()
-                if self._holds_much():
-                    await self._all_executed()
+                hold = Hold.BYTES if self._holds_much() else None
+            if hold is Hold.BYTES:
+                await self._all_executed()
         await self._admit(handler.eof())
         self.end(Cause.EOF)
 

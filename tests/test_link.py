@@ -1720,3 +1720,74 @@ async def serving_idle(kind: type[Handler] = Idle) -> AsyncIterator[Served]:
         server: Server = await nursery.start(start)
         yield Served(server, nursery, life, events)
         nursery.cancel_scope.cancel()
+
+
+# After the reads
+
+
+def say_at_once(clients: list[Any], data: bytes) -> None:
+    """Without a checkpoint in between: it is all there when Trio looks."""
+    for client in clients:
+        with socket.fromfd(client.socket.fileno(), -1, -1) as copy:
+            assert copy.send(data) == len(data)
+
+
+async def test_after_the_reads_of_all() -> None:
+    """What handlers ask for is called when all have had what came for them."""
+    done: list[str] = []
+
+    class Later(Handler):
+        def handle(self, data: bytes) -> Messages:
+            done.append("read")
+            self.connection.after_reads(lambda: done.append("after"))
+            return None
+
+    async with serving(Later) as served:
+        clients = [await served.connect_tcp() for _ in range(3)]
+        await settled()
+        say_at_once(clients, b"x")
+        await eventually(lambda: len(done) == 6)
+    assert done == ["read"] * 3 + ["after"] * 3
+
+
+async def test_after_the_reads_of_a_stream() -> None:
+    """Those come one by one, so it is called at once."""
+    done: list[str] = []
+
+    class Later(Handler):
+        def handle(self, data: bytes) -> Messages:
+            self.connection.after_reads(lambda: done.append("after"))
+            done.append("read")
+            return None
+
+    async with serving(Later) as served:
+        await served.connect().send_all(b"x")
+        await eventually(lambda: len(done) == 2)
+    assert done == ["after", "read"]
+
+
+async def test_an_error_after_the_reads() -> None:
+    """It is the error of the handler that asked; another's call is made all the same."""
+    done: list[int] = []
+
+    class Fails(Handler):
+        def handle(self, data: bytes) -> Messages:
+            number = self.connection.id
+
+            def call() -> None:
+                if number == 1:
+                    raise KeyError("wanted")
+                done.append(number)
+
+            self.connection.after_reads(call)
+            return None
+
+    async with serving(Fails) as served:
+        clients = [await served.connect_tcp() for _ in range(2)]
+        await settled()
+        say_at_once(clients, b"x")
+        await eventually(lambda: done == [2])
+        await eventually(lambda: any(isinstance(each, ConnectionFailed) for each in served.events))
+        (failed,) = [each for each in served.events if isinstance(each, ConnectionFailed)]
+    assert failed.connection == 1
+    assert isinstance(failed.reason.error, KeyError)

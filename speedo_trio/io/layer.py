@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING
 import trio
 
 from speedo_trio.errors import ConnectionLost
-from speedo_trio.io.wire import StreamWire, own_reads
+from speedo_trio.io.wire import StreamWire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Iterator
 
     from speedo_trio.errors import SpeedoError
     from speedo_trio.events import Address
-    from speedo_trio.io.poller import Poller
-    from speedo_trio.io.wire import Data, Result, Wire
+    from speedo_trio.io.wire import Data, Wire
 
 STEP_BYTES = 16_384
 """The most plaintext that is encoded at once: a TLS record holds no more (RFC 8446, 5.1), and other
@@ -151,9 +150,6 @@ class Layer(ABC):
         if self._pending and not self._ahead:  # else whoever sends the data sends this, too
             return self._answered()
         return self._below.readable()
-
-    def reads(self, step: Callable[[], Result | None], poller: Poller) -> Awaitable[Result]:
-        return own_reads(self, step)
 
     def read(self, size: int) -> bytes | None:
         """Like `Wire.read`, taking at most `size` bytes from the wire below.

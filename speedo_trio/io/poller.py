@@ -5,7 +5,7 @@ each read, which is more than reading and parsing a short message. So a reader's
 while a plain function of its own does the reads, in rounds: whoever has something to read, each
 once. The task wakes up when there is something to wait for.
 
-Next: `speedo_trio.io.wire`.
+Next: `speedo_trio.io.connection`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar, cast
 
 import trio
 
+from speedo_trio.io.wire import SocketWire
+
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+    from speedo_trio.io.wire import Wire
 
 Result = TypeVar("Result")
 
@@ -61,6 +65,16 @@ class Poller:
     def close(self) -> None:
         """Let go of the system's resources, when nobody uses it any more."""
         self._selector.close()
+
+    def reads(self, wire: Wire, step: Callable[[], Result | None]) -> Awaitable[Result]:
+        """Call `step` whenever `wire` can be read, until it gives something; what that was.
+
+        For a socket that is `until`. Of layers and streams the caller's own task waits, and calls
+        the step.
+        """
+        if isinstance(wire, SocketWire):
+            return self.until(wire.socket, step)
+        return _own_reads(wire, step)
 
     async def until(self, source: socket.socket, step: Callable[[], Result | None]) -> Result:
         """Call `step` whenever `source` can be read, until it gives something; what that was.
@@ -130,3 +144,11 @@ class Poller:
                 call()
             except BaseException as error:  # noqa: BLE001  # theirs
                 blame(error)
+
+
+async def _own_reads(wire: Wire, step: Callable[[], Result | None]) -> Result:
+    while True:
+        await wire.readable()
+        result = step()
+        if result is not None:
+            return result

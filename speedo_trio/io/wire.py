@@ -3,7 +3,7 @@
 A wire does single steps and translates their errors: what breaks it is a `ConnectionLost`, from
 its cause. Order, bounds and closing are the connection's.
 
-Next: `speedo_trio.io.connection`.
+Next: `speedo_trio.io.poller`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import fcntl
 import socket
 import termios
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import trio
 
@@ -22,12 +22,9 @@ from speedo_trio.events import Address
 from speedo_trio.isolation import own_error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
-    from speedo_trio.io.poller import Poller
+    from collections.abc import Awaitable, Iterator
 
 Data: TypeAlias = bytes | memoryview
-Result = TypeVar("Result")
 
 _PUSH_BYTES = 16_384
 """The most that a stream is given at once: it tells of progress only when all of it went, and a
@@ -47,12 +44,6 @@ class Wire(Protocol):
 
     def readable(self) -> Awaitable[None]:
         """Wait until `read` has something to tell. A cancel loses nothing."""
-
-    def reads(self, step: Callable[[], Result | None], poller: Poller) -> Awaitable[Result]:
-        """Call `step`, which calls `read`, whenever that has something to tell.
-
-        Until the step gives something, which this gives then. A cancel loses nothing.
-        """
 
     def read(self, size: int) -> bytes | None:
         """Between 1 and `size` bytes; ``b""`` when the peer has ended its stream; None: wait."""
@@ -102,6 +93,11 @@ class SocketWire:
         self._listener = listener
 
     @property
+    def socket(self) -> socket.socket:
+        """To wait for."""
+        return self._socket
+
+    @property
     def peer(self) -> Address:
         return address_of(self._name)
 
@@ -114,9 +110,6 @@ class SocketWire:
 
     def readable(self) -> Awaitable[None]:
         return trio.lowlevel.wait_readable(self._socket)  # noqa: ASYNC105  # the caller awaits
-
-    def reads(self, step: Callable[[], Result | None], poller: Poller) -> Awaitable[Result]:
-        return poller.until(self._socket, step)
 
     def read(self, size: int) -> bytes | None:
         try:
@@ -187,9 +180,6 @@ class StreamWire:
                 self._read = bytes(await self._stream.receive_some(self._size))
             self._ended = not self._read
 
-    def reads(self, step: Callable[[], Result | None], poller: Poller) -> Awaitable[Result]:
-        return own_reads(self, step)
-
     def read(self, size: int) -> bytes | None:
         data, self._read = self._read[:size], self._read[size:]
         return data if data or self._ended else None
@@ -225,15 +215,6 @@ def _losses() -> Iterator[None]:
         if own_error(error) is None:
             raise
         raise ConnectionLost(str(error.__cause__ or error) or type(error).__name__) from error
-
-
-async def own_reads(wire: Wire, step: Callable[[], Result | None]) -> Result:
-    """What `Wire.reads` does where no poller can do it: this task calls the step."""
-    while True:
-        await wire.readable()
-        result = step()
-        if result is not None:
-            return result
 
 
 def address_of(name: object) -> Address:

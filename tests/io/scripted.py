@@ -207,6 +207,6 @@ class WriterOwner:
         pass
 
     congested = aborting = write_lost = overflowed = ungated = progressed = _told
-    close_asked = abort_asked = relieved = _told
+    close_asked = abort_asked = relieved = after_reads = _told
 
     connection: WireConnection

@@ -146,6 +146,9 @@ class Owner:
     def progressed(self) -> None:
         pass  # may be told at any time
 
+    def after_reads(self, call: Callable[[], object]) -> None:
+        call()
+
     def close_asked(self) -> None:
         self._tell("close_asked")
 
