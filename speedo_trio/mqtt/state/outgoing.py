@@ -210,7 +210,7 @@ class Outgoing:
         qos = own.qos
         if qos and isinstance(publication, MQTTPublication):  # others have QoS 0
             qos = min(qos, publication.qos)  # [MQTT-3.8.4-8]
-            if qos:
+            if qos:  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
                 retain = own.retain_as_published and publication.retain
                 message = (publication, qos, retain, own.identifiers, own.group)
                 return self._pass(message, publication)
@@ -223,7 +223,7 @@ class Outgoing:
                 return self._put(frame)
             self.too_large += 1
             return False
-        retain = own.retain_as_published and publication.retain  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        retain = own.retain_as_published and publication.retain
         return self._send_at_most_once((publication, 0, retain, own.identifiers, None), 0)
 
     def send_retained(
