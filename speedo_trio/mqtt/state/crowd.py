@@ -134,7 +134,7 @@ class Crowd:
             return False
         if self._taken:
             self._begin(now)
-        elif line.congested and line.sent != self._sent:
+        elif line.congested and line.sent != self._sent and now < self._longest:
             self._sent, self._since, self._doubt = line.sent, now, None
         if self._doubt is not None:
             self.stalled = now >= self.until
@@ -148,7 +148,7 @@ class Crowd:
         patience = self._pressure.patience
         if self._doubt is not None:
             return self._doubt + patience * SECOND_LOOK
-        return min(self._since + patience, self._taken_at + patience * LONG_MESSAGE)
+        return self._since + patience
 
     def join(self, waiting: Waiting) -> None:
         """Wait until there is room; `Waiting.eased` is called once."""
@@ -162,6 +162,11 @@ class Crowd:
         """The client has gone: nobody waits for it."""
         self._line = None
         self._tell()
+
+    @property
+    def _longest(self) -> float:
+        """Until when bytes alone count."""
+        return self._taken_at + self._pressure.patience * LONG_MESSAGE
 
     @property
     def _crowded(self) -> bool:
