@@ -104,6 +104,6 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run the long tests in full: a million messages, with one worker, four and sixteen."""
+    """Run the long tests in full: a million messages, half a minute of load on the broker."""
     session.install(".[test]")
     session.run("pytest", "-m", "soak", *session.posargs, env={"SPEEDO_SOAK": "1"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,17 @@ from speedo_trio.io.watch import Watch
 from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.queue.lane import Tally
 from speedo_trio.worker.crew import Crew
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark of the tests that can run for long."""
+    config.addinivalue_line("markers", "soak: runs long when SPEEDO_SOAK=1 is set, else briefly")
+
+
+@pytest.fixture
+def soak() -> bool:
+    """Whether the long runs are asked for."""
+    return os.environ.get("SPEEDO_SOAK") == "1"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -96,6 +96,7 @@ def _take_over(descriptor: int) -> socket.socket:
         raise BindError(f"descriptor {descriptor} {text}") from error
     listens = taken.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     families = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+    # A stream: what is served here is ordered and loses nothing, as MQTT too asks [MQTT-4.2.0-1].
     if not listens or taken.type != socket.SOCK_STREAM or taken.family not in families:
         taken.detach()  # as it was
         raise BindError(

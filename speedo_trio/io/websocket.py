@@ -1,7 +1,7 @@
 """WebSocket over a wire (RFC 6455): a server's end, its binary messages as a stream of bytes.
 
 Where a message ends means nothing: MQTT, for one, says that its packets may begin and end anywhere
-in them (MQTT-6.0.0-2). wsproto, which reads the frames, is not needed for the rest of the house.
+in them [MQTT-6.0.0-2]. wsproto, which reads the frames, is not needed for the rest of the house.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class WebSocketWire(Layer):
                         self._received = 0
                 case Ping():
                     pongs += _head(_PONG, len(event.payload)), event.payload
-                case TextMessage():
+                case TextMessage():  # [MQTT-6.0.0-1]
                     text = "a text message; allowed are binary ones"
                     self._refuse(CloseReason.UNSUPPORTED_DATA, ProtocolError(f"WebSocket: {text}"))
                     break

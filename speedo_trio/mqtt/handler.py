@@ -17,9 +17,10 @@ from attrs import define
 from speedo_trio.broker.mailbox import Mailbox
 from speedo_trio.errors import MQTTError
 from speedo_trio.mqtt.events import ClientConnected, ClientDisconnected, ClientRefused
+from speedo_trio.mqtt.holding import Holding
 from speedo_trio.mqtt.hub import BrokerSession
 from speedo_trio.mqtt.referee import Referee, client_info
-from speedo_trio.mqtt.state.asks import More
+from speedo_trio.mqtt.state.asks import HOLD, NOTHING, Hold, More
 from speedo_trio.mqtt.state.client import Client
 from speedo_trio.mqtt.state.machine import State
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
@@ -38,6 +39,10 @@ _BUSY_LOOK = 1.0
 
 _VERDICTS: Final = 32
 """Verdicts on what one client sent until it is others' turn."""
+
+_RELEASED: Final = 200
+"""Messages and deliveries of a client that was held, until it is others' turn: those may have
+waited for the same."""
 
 _FAULTS = {
     ReasonCode.MALFORMED_PACKET,
@@ -71,6 +76,7 @@ class MQTTHandler(ProtocolHandler):
             now=self._clock(),
             asking=service.asking,
         )
+        self._holding = Holding(self._client, service.caretaker, self._clock, self._release)
         self._referee: Referee | None = None  # when a hook wants to know of the client
         self._admitted = False
         self._told = False  # of its end
@@ -93,14 +99,19 @@ class MQTTHandler(ProtocolHandler):
 
     def handle(self, data: bytes) -> list[Message] | None:
         self.received += len(data)
-        if self._behind:
-            self._behind += 1
-            return [_Rest(self, data)]
+        if self._behind or self._client.busy:
+            return self._handle_later(data)
         outcome = self.receive(data)
         if outcome is None:
             return None
+        if outcome is HOLD and self._service.asking == NOTHING:
+            self._holding.begin()
+            return None
         self._behind += 1
         return [_Rest(self, b"", outcome)]
+
+    def eof(self) -> list[Message] | None:
+        return [_Settled(self)] if self._client.busy else None
 
     def draining(self) -> list[Message]:
         return [_Farewell(self)]
@@ -116,6 +127,7 @@ class MQTTHandler(ProtocolHandler):
 
     def closed(self, reason: CloseReason) -> None:
         self._client.closed(self._clock())
+        self._holding.end()
         self._mailbox.close()
         self._core.flush()  # its will
         self._service.caretaker.stir()
@@ -130,6 +142,7 @@ class MQTTHandler(ProtocolHandler):
             self._error = MQTTError(text, reason)
         if self._scope is not None:
             self._scope.cancel()
+        self._holding.end()
         self._tell_end(reason, text)
         if self._mailbox.close(last):
             self.connection.close()
@@ -139,6 +152,10 @@ class MQTTHandler(ProtocolHandler):
     def overflowed(self) -> None:
         """Its queue is full, and that is to end it."""
         self._too_slow("its queue is full")
+
+    def eased(self) -> None:
+        """What it is held for may have come to pass."""
+        self._holding.eased()
 
     def admitted(self, session: Session, *, present: bool) -> None:
         """The client was taken in."""
@@ -196,6 +213,10 @@ class MQTTHandler(ProtocolHandler):
         self._core.flush_after_reads(self.connection, len(data))
         return self._after(outcome)
 
+    async def settled(self) -> None:
+        """Wait until the client is not held, and nothing that it sent waits in the machine."""
+        await self._holding.free()
+
     async def finish(self, outcome: Outcome) -> None:
         """Go on until nothing is left to do, after verdicts and others' turns.
 
@@ -210,7 +231,10 @@ class MQTTHandler(ProtocolHandler):
         self._scope = None
         self._behind -= 1
 
-    async def _go_on(self, outcome: Ask | More, turn: int) -> Outcome:
+    async def _go_on(self, outcome: Ask | More | Hold, turn: int) -> Outcome:
+        if isinstance(outcome, Hold):
+            await self._holding.over()
+            return self._after(self._client.proceed(self._clock(), _RELEASED))
         if isinstance(outcome, More):
             await trio.lowlevel.checkpoint()
             left = self._client.proceed(self._clock())
@@ -240,6 +264,23 @@ class MQTTHandler(ProtocolHandler):
         self._client.fail(ReasonCode.SERVER_SHUTTING_DOWN, self._clock())
 
     # How
+
+    def _handle_later(self, data: bytes) -> list[Message] | None:
+        """While earlier reads wait: what need not wait with them is done, if it is known so far."""
+        executing = self._scope is not None  # then one of those behind is being done
+        if self._behind == executing and self._client.hears:
+            self._client.hear(data, self._clock())
+            self._after(None)
+            return None
+        self._behind += 1
+        return [_Rest(self, data)]
+
+    def _release(self) -> Outcome:
+        """Go on with a client that was held, if that is over."""
+        try:
+            return self._after(self._client.proceed(self._clock(), _RELEASED))
+        except MQTTError:  # the client has been told
+            return None
 
     def _after(self, outcome: Outcome) -> Outcome:
         client = self._client
@@ -286,8 +327,22 @@ class _Rest(Message):
 
     async def execute(self) -> None:
         """Raises MQTTError: What ends the connection; the client has been told."""
-        outcome = self.handler.receive(self.data) if self.data else self.outcome
-        await self.handler.finish(outcome)
+        handler, outcome = self.handler, self.outcome
+        if self.data:
+            await handler.settled()
+            outcome = handler.receive(self.data)
+        await handler.finish(outcome)
+
+
+@define(eq=False)
+class _Settled(Message):
+    """The peer sends no more: what it has sent is done before the connection ends."""
+
+    handler: MQTTHandler
+
+    async def execute(self) -> None:
+        """Raises nothing."""
+        await self.handler.settled()
 
 
 @define(eq=False)
@@ -298,5 +353,6 @@ class _Farewell(Message):
 
     async def execute(self) -> None:
         """[MQTT-3.14.0-1] is kept by `speedo_trio.mqtt.state.client`."""
+        await self.handler.settled()
         await self.handler.room()
         self.handler.say_goodbye()

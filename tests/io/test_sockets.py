@@ -468,7 +468,7 @@ async def test_descriptor_of_a_file(tmp_path: Path) -> None:
     ids=["not listening", "UDP", "Unix datagrams", "packets"],
 )
 async def test_socket_of_a_wrong_kind(family: int, kind: int, *, listens: bool) -> None:
-    """It stays as it was, for it is not ours."""
+    """It stays as it was, for it is not ours. Streams alone keep the order [MQTT-4.2.0-1]."""
     descriptor, _ = passed(family, kind, listens=listens)
     os.set_inheritable(descriptor, True)
     try:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.promises.scene import Blocker
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Know the mark of the tests that can run for long."""
-    config.addinivalue_line("markers", "soak: runs long when SPEEDO_SOAK=1 is set, else briefly")
 
 
 @pytest.fixture
@@ -21,9 +15,3 @@ def blocker() -> Iterator[Blocker]:
     blocker = Blocker()
     yield blocker
     blocker.free()
-
-
-@pytest.fixture
-def soak() -> bool:
-    """Whether the long runs are asked for."""
-    return os.environ.get("SPEEDO_SOAK") == "1"

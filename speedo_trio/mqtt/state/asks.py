@@ -133,5 +133,18 @@ class More:
 MORE = More()
 """The only one there need be."""
 
-Outcome: TypeAlias = "Ask | More | None"
+
+@frozen
+class Hold:
+    """Not an ask: the client is held, as `speedo_trio.mqtt.state.crowd` says.
+
+    Call `Client.proceed` when `Client.held_until` is over, and after `Outside.eased`; it may have
+    this outcome again. Until then, `Client.hear` takes what comes, while `Client.hears`.
+    """
+
+
+HOLD = Hold()
+"""The only one there need be."""
+
+Outcome: TypeAlias = "Ask | More | Hold | None"
 """What a call of the machine ended with. None: all is done, and it may be given more packets."""

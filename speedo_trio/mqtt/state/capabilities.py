@@ -58,6 +58,13 @@ def _seconds(owner: object, attribute: Attribute[Any], value: float) -> None:
         raise ConfigError(f"{attribute.name} is {value!r}; allowed is a number of seconds over 0")
 
 
+def _seconds_or_0(owner: object, attribute: Attribute[Any], value: float) -> None:
+    if type(value) not in {int, float} or not 0 <= value < float("inf"):
+        raise ConfigError(
+            f"{attribute.name} is {value!r}; allowed is a number of seconds of 0 or more"
+        )
+
+
 def _keep_alive(owner: object, attribute: Attribute[Any], value: int | None) -> None:
     if value is not None:
         bound(0, 0xFFFF)(owner, attribute, value)
@@ -115,6 +122,11 @@ class Capabilities:
     overflow: OverflowPolicy = field(default="drop-newest", validator=check_overflow)
     """What happens to a message for which the queue has no room. Of a client that is away there is
     nothing to end: "disconnect" drops the newest then."""
+    stall_timeout: float = field(default=0.2, validator=_seconds_or_0)
+    """Seconds after which a client that takes nothing of its queue is stalled. While the queue of a
+    connected one is more than half full and it isn't, those who publish to it with QoS 1 or 2 are
+    held: they are acknowledged as fast as it takes. Who is stalled holds up nobody. 0: nobody is
+    ever held."""
     maximum_offline_sessions: int = field(default=10_000, validator=bound(0))
     """Sessions that stay while their clients are away. When there is one more, the session ends
     whose client has been away for longest: it is the likeliest to be of no use any more."""

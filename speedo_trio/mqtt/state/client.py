@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from speedo_trio.errors import HandlerError, MQTTError, TopicError
 from speedo_trio.mqtt.state.answers import unsupported
-from speedo_trio.mqtt.state.asks import MORE, NOTHING, Ask, Asking, Outcome, Verdict
+from speedo_trio.mqtt.state.asks import HOLD, MORE, NOTHING, Ask, Asking, Outcome, Verdict
 from speedo_trio.mqtt.state.connecting import (
     on_auth,
     on_auth_again,
@@ -17,6 +17,7 @@ from speedo_trio.mqtt.state.connecting import (
     on_disconnect,
     on_disconnect_early,
 )
+from speedo_trio.mqtt.state.later import Later
 from speedo_trio.mqtt.state.machine import FIVE, Machine, State, wrong
 from speedo_trio.mqtt.state.publication import FAMILIES, MQTTPublication
 from speedo_trio.mqtt.state.publishing import (
@@ -103,13 +104,17 @@ TRANSITIONS: Final[dict[State, dict[type[Packet], Transition]]] = {
 """What a packet does in each state. One that is not here is a protocol error, and at the end
 nothing."""
 
+AT_ONCE: Final = frozenset({PubAck, PubRec, PubComp, PingReq})
+"""What is done though the client is held: nothing before it has to do with it."""
+
 
 class Client(Machine):
     """One connection, for its host.
 
     - Call `receive_data` for each read (or `receive_many`, with packets), then flush the line. On
       an ask, find the verdict and give it to `answer`. On `MORE`, let others have their turn and
-      call `proceed`. Both have an outcome again; receive nothing more until it is None.
+      call `proceed`. Both have an outcome again; receive nothing more until it is None. `Hold`
+      says what there is to do on `HOLD`.
     - Call `pump` when the line has room again, and while it gives True, with others' turns between.
       `unfinished` tells after any other call whether there is something to pump right now.
     - Call `expire` when `deadline` is over. That moves with every packet, so look at it again then.
@@ -166,10 +171,41 @@ class Client(Machine):
         return self.receive_many((packet,), now)
 
     def proceed(self, now: float, turn: int = TURN) -> Outcome:
-        """Go on after `MORE`. When the connection has ended meanwhile this does nothing."""
+        """Go on after `MORE` or `HOLD`. When the connection has ended meanwhile it does nothing."""
         if self.ask is not None:
             raise HandlerError("proceed() while an ask waits; allowed is answer()")
+        if self.crowds:
+            self.wait_for(self.crowds, now)
+            self.heard = now  # the server chose not to go on
         return self._go_on(now, turn)
+
+    @property
+    def hears(self) -> bool:
+        """Whether the client is held and `hear` may be called."""
+        return isinstance(self.rest, Later) and not self.rest.full
+
+    def hear(self, data: bytes, now: float) -> None:
+        """Take the next bytes of the stream while the client is held.
+
+        What is in `AT_ONCE` is done. All else waits behind what waits already; what is not allowed
+        ends the connection at once.
+        """
+        later = self.rest
+        if not isinstance(later, Later):
+            raise HandlerError("hear() of a client that is not held; allowed is receive_data()")
+        packets = self._reader.feed(data)
+        self.packets += len(packets)
+        try:
+            self._sort(packets, later, now)
+        except MQTTError as error:
+            self._err(error, now)
+        finally:
+            self.speak()
+
+    @property
+    def held_until(self) -> float:
+        """When to call `proceed` after `HOLD`, if `Outside.eased` isn't called before."""
+        return max((crowd.until for crowd in self.crowds), default=0.0)
 
     def answer(self, ask: Ask, verdict: Verdict, now: float, turn: int = TURN) -> Outcome:
         """Go on with what was asked, and then with the packets behind it.
@@ -248,6 +284,8 @@ class Client(Machine):
         try:
             while self.rest is not None:
                 try:
+                    if self.crowds:
+                        return self._hold(self.rest, now)
                     return self._work_through(self.rest, now, turn)
                 except TopicError:  # of a plain PUBLISH with QoS 0; the rest is not to blame
                     self.refused += 1
@@ -284,6 +322,8 @@ class Client(Machine):
                 ask = table.get(type(packet), on_what_is_wrong)(self, packet, now)
                 if ask is not None:  # the next packets wait [MQTT-4.6.0-2] [MQTT-4.6.0-3]
                     return ask
+                if self.crowds:
+                    return self._hold(rest, now)
                 work += 1 + self.taken
                 self.taken = 0
                 table, client_id = TRANSITIONS[self.state], self.client_id
@@ -292,6 +332,33 @@ class Client(Machine):
                 return MORE
         self.rest = None
         return None
+
+    def _hold(self, rest: Iterator[Packet], now: float) -> Outcome:
+        """Let the packets wait that are left, but for those which need not.
+
+        Raises:
+            MQTTError: What ends the connection.
+        """
+        self.taken = 0
+        if not isinstance(rest, Later):
+            self.rest = later = Later()
+            self._sort(rest, later, now)
+        return None if self.rest is None else HOLD
+
+    def _sort(self, packets: Iterable[Packet], later: Later, now: float) -> None:
+        """Do what is done at once, and let the rest wait.
+
+        Raises:
+            MQTTError: What ends the connection.
+        """
+        table = TRANSITIONS[State.CONNECTED]
+        for packet in packets:
+            if type(packet) in AT_ONCE:
+                table[type(packet)](self, packet, now)
+                if self.rest is not later:  # that has ended the connection
+                    return
+            else:
+                later.put(packet)
 
     def _err(self, error: MQTTError, now: float) -> None:
         """The client did what is not allowed, or what can't be done for it."""

@@ -135,7 +135,12 @@ def _accept(machine: Machine, allow: Allow, now: float) -> None:
     session.incoming.attach(
         own.receive_maximum if five else MOST_IDS, own.topic_alias_maximum if five else 0
     )
-    session.outgoing.attach(machine.line, receiver(connect, own), machine.outside.overflowed)
+    session.outgoing.attach(
+        machine.line,
+        receiver(connect, own),
+        machine.outside.overflowed,
+        machine.sessions.pressure,
+    )
     # [MQTT-3.1.4-5] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
     machine.line.answer(encode(ConnAck(ReasonCode.SUCCESS, present, told), connect.version))
     session.outgoing.resume(now)

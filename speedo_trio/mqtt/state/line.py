@@ -19,6 +19,10 @@ class Line(Protocol):
         call `Client.pump`.
         """
 
+    @property
+    def sent(self) -> int:
+        """Bytes that have left it."""
+
     def put(self, frame: bytes) -> bool:
         """Send a message at the end of the turn; whether it was taken.
 

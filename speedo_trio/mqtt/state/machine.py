@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from speedo_trio.mqtt.state.capabilities import Capabilities
+    from speedo_trio.mqtt.state.crowd import Crowd
     from speedo_trio.mqtt.state.line import Line
     from speedo_trio.mqtt.state.outside import Outside
     from speedo_trio.mqtt.state.session import Session
@@ -59,6 +60,7 @@ class Machine:
         "client_id",
         "connect",
         "connect_by",
+        "crowds",
         "heard",
         "hub",
         "judge",
@@ -79,7 +81,7 @@ class Machine:
         "version",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0915  # they say what a connection has, one each
         self,
         capabilities: Capabilities,
         sessions: Sessions,
@@ -144,6 +146,8 @@ class Machine:
         """Packets that have come."""
         self.answered: int = 0
         """Answers that were sent."""
+        self.crowds: list[Crowd] = []
+        """What it is held for; none: it is not held."""
         self.taken: int = 0
         """Deliveries that the packet which is looked at has made."""
 
@@ -201,6 +205,18 @@ class Machine:
         self.leave(now)
         self.outside.close(last, reason, text)
 
+    def wait_for(self, crowds: list[Crowd], now: float) -> None:
+        """Be held by those of the crowds that hold anybody, and by no others."""
+        for crowd in self.crowds:
+            crowd.leave(self)
+        self.crowds = [crowd for crowd in crowds if crowd.holds(now)]
+        for crowd in self.crowds:
+            crowd.join(self)
+
+    def eased(self) -> None:
+        """One of the crowds is none any more. `Crowd` calls it."""
+        self.outside.eased()
+
     def taken_over(self, now: float) -> None:
         """Another connection takes the session [MQTT-3.1.4-3]. `Sessions` calls it."""
         self.fail(ReasonCode.SESSION_TAKEN_OVER, now)
@@ -214,6 +230,7 @@ class Machine:
         session, self.session = self.session, None
         self.enter(State.OVER)
         self.rest = self.ask = self.judge = None
+        self.wait_for([], now)
         self.answers.clear()
         if session is not None:
             self.sessions.disconnected(session, now)

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from speedo_trio.mqtt.state.aliases import AliasesOut
 from speedo_trio.mqtt.state.backlog import Backlog
+from speedo_trio.mqtt.state.crowd import Crowd, Pressure
 from speedo_trio.mqtt.state.flights import STEPS, Message, Progress, Step
 from speedo_trio.mqtt.state.publication import (
     FAMILIES,
@@ -72,12 +73,14 @@ class Outgoing:
         "_aliases",
         "_backlog",
         "_client_id",
+        "_crowd",
         "_encode",
         "_family",
         "_last_id",
         "_limit",
         "_line",
         "_overflowed",
+        "_pressure",
         "_published",
         "_put",
         "_quota",
@@ -102,6 +105,8 @@ class Outgoing:
         self._line: Line | None = None
         self._put: Callable[[bytes], bool] | None = None
         self._overflowed: Callable[[], None] | None = None
+        self._pressure: Pressure | None = None
+        self._crowd: Crowd | None = None  # from the first message that has waited
         self._version = Version.MQTT_5_0
         self._family = 5
         self._encode: Callable[[Publication], bytes] = encode_5
@@ -152,12 +157,20 @@ class Outgoing:
 
     # The connection
 
-    def attach(self, line: Line, receiver: Receiver, overflowed: Callable[[], None]) -> None:
+    def attach(
+        self,
+        line: Line,
+        receiver: Receiver,
+        overflowed: Callable[[], None],
+        pressure: Pressure | None = None,
+    ) -> None:
         """A connection has come. Send CONNACK, then call `resume`, with nothing in between.
 
         Args:
             overflowed: Called when the backlog overflows and that is to end the connection.
+            pressure: Told of publications when much waits already; None: nobody wants to know.
         """
+        self._pressure = pressure
         self._line, self._put, self._overflowed = line, line.put, overflowed
         self._version = receiver.version
         self._family = FAMILIES[receiver.version]
@@ -172,6 +185,9 @@ class Outgoing:
 
     def detach(self) -> None:
         """The connection has gone."""
+        crowd, self._crowd, self._pressure = self._crowd, None, None
+        if crowd is not None:
+            crowd.close()
         self._line = self._put = self._overflowed = self._aliases = None
         self._again = None
         self._uncharged.clear()
@@ -210,7 +226,7 @@ class Outgoing:
         qos = own.qos
         if qos and isinstance(publication, MQTTPublication):  # others have QoS 0
             qos = min(qos, publication.qos)  # [MQTT-3.8.4-8]
-            if qos:
+            if qos:  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
                 retain = own.retain_as_published and publication.retain
                 message = (publication, qos, retain, own.identifiers, own.group)
                 return self._pass(message, publication)
@@ -223,7 +239,7 @@ class Outgoing:
                 return self._put(frame)
             self.too_large += 1
             return False
-        retain = own.retain_as_published and publication.retain  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        retain = own.retain_as_published and publication.retain
         return self._send_at_most_once((publication, 0, retain, own.identifiers, None), 0)
 
     def send_retained(
@@ -251,6 +267,8 @@ class Outgoing:
             message = self._backlog.take()
             if message is None:
                 return self._pump_retained(now)
+            if self._crowd is not None:
+                self._crowd.shrink()
             self._send_late(message, now)
         return False
 
@@ -319,8 +337,14 @@ class Outgoing:
         """
         if not self._backlog and not self._again and self._may_send():
             return self._send_first(message, publication, 0)
+        first = not self._backlog
         # [MQTT-4.5.0-1] [MQTT3-3.1.2-5]
         put = self._backlog.put(message, away=self._line is None)
+        if self._pressure is not None and self._line is not None:
+            if self._crowd is None:
+                self._crowd = Crowd(self._backlog, self._line, self._pressure)
+                first = True
+            self._crowd.grow(publication, first=first)
         if put is Put.DISCONNECT and self._overflowed is not None:
             self._overflowed()
         return put is Put.TAKEN

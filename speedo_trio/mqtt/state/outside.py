@@ -37,6 +37,12 @@ class Outside(Protocol):
         than once until then.
         """
 
+    def eased(self) -> None:
+        """What a held client waits for has come to pass: call `Client.proceed` soon.
+
+        It may be called for nothing, also when the client is not held any more.
+        """
+
 
 class Hub(Protocol):
     """The broker: what all sessions share. All of it is done at once, without waiting."""

@@ -60,7 +60,7 @@ def on_publish(machine: Machine, packet: Publish, now: float) -> Ask | None:
     if machine.asking.publish:
         ask = AskPublish(machine.client_id, publication)
         return machine.put_ask(ask, partial(_judge, machine, packet, publication))
-    _take(machine, packet, publication)
+    _take(machine, packet, publication, now)
     return None
 
 
@@ -115,16 +115,18 @@ def _judge(
     """The verdict on a message, or another one in its place."""
     match verdict:
         case Allow():
-            _take(machine, packet, _aged(asked, now))
+            _take(machine, packet, _aged(asked, now), now)
         case MQTTPublication():
-            _take(machine, packet, _aged(verdict, now))
+            _take(machine, packet, _aged(verdict, now), now)
         case Refuse():
             _refuse(machine, packet, verdict.reason, verdict.text)
         case _:
             raise HandlerError(f"{verdict!r} is no verdict on a message")
 
 
-def _take(machine: Machine, packet: Publish, publication: MQTTPublication | None) -> None:
+def _take(
+    machine: Machine, packet: Publish, publication: MQTTPublication | None, now: float
+) -> None:
     """Publish, and answer [MQTT-3.3.4-1] when that is done: [MQTT-4.3.2-4] [MQTT-4.3.3-8].
 
     The retained messages are the broker's [MQTT-3.3.1-5] [MQTT-3.3.1-8].
@@ -145,7 +147,12 @@ def _take(machine: Machine, packet: Publish, publication: MQTTPublication | None
         _refuse(machine, packet, ReasonCode.QUOTA_EXCEEDED, str(error))
         return
     qos, session = packet.qos, machine.session
-    if not qos or session is None:  # what was published may have ended the connection
+    if session is None:  # what was published may have ended the connection
+        return
+    pressure = machine.sessions.pressure
+    if publication is not None and pressure is not None and pressure.publication is publication:
+        machine.wait_for(pressure.take(), now)
+    if not qos:
         return
     if qos == 2:
         session.incoming.hold(packet.packet_id)

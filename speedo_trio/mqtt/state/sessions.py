@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from speedo_trio.mqtt.state.capabilities import NEVER
+from speedo_trio.mqtt.state.crowd import Pressure
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.state.session import Session
 
@@ -58,6 +59,11 @@ class Sessions:
         """
         self.hub: Final = hub
         """The broker."""
+        stall_timeout = capabilities.stall_timeout
+        self.pressure: Final = (
+            Pressure(capabilities.queue, stall_timeout) if stall_timeout else None
+        )
+        """Who knows which subscribers hold up a publisher; None: none ever does."""
         self._capabilities = capabilities
         self._make = make
         self._new_client_id = new_client_id

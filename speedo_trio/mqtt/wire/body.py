@@ -25,7 +25,9 @@ def check_text(what: str, data: bytes) -> str:
         MalformedPacket: It is not UTF-8, or has the character U+0000.
     """
     try:
-        text = data.decode()  # surrogates and overlong forms are refused too
+        # Surrogates and overlong forms are refused too. U+FEFF at the beginning stays: it would not
+        # with utf-8-sig [MQTT-1.5.4-3].
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:  # [MQTT-1.5.4-1] [MQTT3-1.5.3-1]
         raise MalformedPacket(
             f"the {what} {shown(data)} is not UTF-8 at byte {error.start} ({error.reason}); "

@@ -75,7 +75,7 @@ def version_of(name: bytes, level: int) -> Version:
 
 
 def decode_connect(body: Body, version: Version, *, bridge: bool = False) -> Connect:
-    """Read what follows the level.
+    """Read what follows the level, in the order that it has to be in [MQTT-3.1.3-1].
 
     Raises:
         MalformedPacket: It can't be taken apart.
@@ -132,7 +132,7 @@ def _read_flags(body: Body, version: Version) -> int:
 
 
 def _read_will(body: Body, flags: int, version: Version) -> Will:
-    """Read the fields of the will [MQTT-3.1.2-9] in their order [MQTT-3.1.3-1]."""
+    """Read the fields of the will [MQTT-3.1.2-9]."""
     properties = decode_properties(body, WILL) if version is Version.MQTT_5_0 else None
     topic = body.binary("will topic")
     check_topic("will topic", topic)  # [MQTT-3.1.3-11] [MQTT3-3.1.3-10]

@@ -97,8 +97,12 @@ def _checked(known: Property, value: int) -> int:
 
 def _read_topic(body: Body, known: Property) -> str:
     topic = body.binary(known.name)
-    check_topic(known.name, topic)  # [MQTT-3.3.2-14]
+    check_topic(known.name, topic)  # [MQTT-3.3.2-13] [MQTT-3.3.2-14]
     return topic.decode()
+
+
+def _read_pair(body: Body, known: Property) -> tuple[str, str]:
+    return body.text("user name"), body.text("user value")  # [MQTT-1.5.7-1]
 
 
 _READERS: Final[dict[PropertyType, Callable[[Body, Property], Any]]] = {
@@ -107,10 +111,10 @@ _READERS: Final[dict[PropertyType, Callable[[Body, Property], Any]]] = {
     PropertyType.TWO_BYTES: lambda body, known: _checked(known, body.number(known.name, 2)),
     PropertyType.FOUR_BYTES: lambda body, known: _checked(known, body.number(known.name, 4)),
     PropertyType.VARIABLE: lambda body, known: _checked(known, body.variable(known.name)),
-    PropertyType.TEXT: lambda body, known: body.text(known.name),
+    PropertyType.TEXT: lambda body, known: body.text(known.name),  # [MQTT-3.3.2-19]
     PropertyType.TOPIC: _read_topic,
     PropertyType.BINARY: lambda body, known: body.binary(known.name),
-    PropertyType.PAIR: lambda body, known: (body.text("user name"), body.text("user value")),
+    PropertyType.PAIR: _read_pair,
 }
 
 _ALLOWED: Final = {

@@ -33,6 +33,7 @@ EDGES: dict[str, tuple[list[Any], list[Any]]] = {
     "queue_messages": ([1], [0]),
     "queue_bytes": ([1], [0]),
     "maximum_offline_sessions": ([0], [-1]),
+    "stall_timeout": ([0, 0.2, 5], [-1, float("inf"), float("nan"), True, "5"]),
     "connect_timeout": ([0.1, 5], [0, -1, float("inf"), float("nan"), True, "5"]),
     "authentication_steps": ([1], [0]),
 }  # fmt: skip

@@ -123,14 +123,14 @@ def test_properties_go_on_as_they_came() -> None:
         content_type="t",
         response_topic="r",
         correlation_data=b"c",
-        user=(("b", "1"), ("a", "2"), ("b", "1")),
+        user=(("b", "1"), ("b", "1"), ("a", "2")),
     )
     given = Properties(
         payload_format_indicator=1,
         content_type="t",
         response_topic="r",
         correlation_data=b"c",
-        user=(("b", "1"), ("a", "2"), ("b", "1")),
+        user=(("b", "1"), ("b", "1"), ("a", "2")),
         topic_alias=3,
     )
     five, three = connected(), connected(version=Version.MQTT_3_1_1)

@@ -244,12 +244,12 @@ def test_deadlines_that_are_void_do_not_pile_up() -> None:
 
 
 def test_a_will_is_published_as_it_was_given() -> None:
-    """[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10] [MQTT-3.1.3-9].
+    """[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10].
 
     Without its delay; [MQTT-3.3.2-17] [MQTT-3.3.2-18] user properties are in order.
     """
     world = World()
-    user = (("b", "1"), ("a", "2"), ("b", "1"))
+    user = (("b", "1"), ("b", "1"), ("a", "2"))
     for retain in (True, False):
         given = Will(
             b"w", b"x", 2, retain, Properties(will_delay_interval=0, content_type="t", user=user)
@@ -324,15 +324,42 @@ def test_a_delayed_will_without_a_session() -> None:
 
 
 def test_a_will_is_cancelled() -> None:
-    """[MQTT-3.1.3-9] [MQTT-3.1.2-8] Who is back before its time publishes none."""
+    """[MQTT-3.1.3-9] [MQTT-3.1.2-8] Who is back before its time publishes none, then or later."""
     world = World()
     world.keep(will=will(delay=10)).drop()
     world.later(9)
 
-    world.keep()
+    peer = world.keep()
+    world.later(100)
+    peer.drop()
     world.later(100)
 
     assert [] == world.hub.wills
+
+
+def test_another_will_is_not_due_when_the_cancelled_one_was() -> None:
+    """[MQTT-3.1.3-9] Who is back has a will of its own."""
+    world = World()
+    world.keep(will=will(delay=10)).drop()
+    world.later(9)
+
+    peer = world.keep(will=Will(b"other", properties=Properties(will_delay_interval=10)))
+    world.later(100)
+    assert [] == world.hub.wills
+    peer.drop()
+    world.later(10)
+
+    assert [b"other"] == [each.topic for each in world.hub.wills]
+
+
+def test_a_will_without_delay_does_not_wait_for_the_end_of_the_session() -> None:
+    """[MQTT-3.1.2-8] It is published when the connection has closed."""
+    world = World()
+    world.keep(will=will(delay=None)).drop()
+
+    assert 1 == len(world.hub.wills)
+    world.later(10_000)
+    assert 1 == len(world.hub.wills)
 
 
 @pytest.mark.parametrize("delay", [None, 0, 10])

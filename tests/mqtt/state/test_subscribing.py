@@ -386,6 +386,15 @@ def test_unsubscribe(version: Version) -> None:
     assert [1, 0] == [world.publish(b"a"), world.publish(b"b")]
 
 
+def test_unsubscribe_from_nothing() -> None:
+    """[MQTT-3.10.4-5] It is answered when the client was subscribed to none of the filters."""
+    peer = World().connect()
+
+    (answer,) = peer.ask(Unsubscribe(9, [b"a", b"b"]))
+
+    assert UnsubAck(9, [ReasonCode.NO_SUBSCRIPTION_EXISTED] * 2) == answer
+
+
 def test_unsubscribing_leaves_what_was_begun() -> None:
     """[MQTT-3.10.4-3] What is in flight is brought to its end, and what waits is sent."""
     world = World(maximum_inflight=1)

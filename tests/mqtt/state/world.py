@@ -94,11 +94,13 @@ class Line:
 
     def __init__(self) -> None:
         self.congested = False
+        self.sent = 0
         self.frames: list[bytes] = []
 
     def put(self, frame: bytes) -> bool:
         if self.congested:
             return False
+        self.sent += len(frame)
         self.frames.append(frame)
         return True
 
@@ -121,6 +123,7 @@ class Peer:
         """Why the machine closed the connection; None: it didn't."""
         self.text = ""
         self.overflows = 0
+        self.eases = 0
         self.client = Client(
             capabilities or world.capabilities,
             world.sessions,
@@ -141,6 +144,9 @@ class Peer:
 
     def overflowed(self) -> None:
         self.overflows += 1
+
+    def eased(self) -> None:
+        self.eases += 1
 
     # What tests do
 

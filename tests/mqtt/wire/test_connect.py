@@ -215,6 +215,19 @@ def test_every_connect_comes_back(connect: Connect) -> None:
     assert connect == decode_connect(body, version, bridge=level >= BRIDGE_BIT)
 
 
+def test_the_order_of_all_fields() -> None:
+    """[MQTT-3.1.3-1] Client identifier, will properties, topic and payload, user name, password."""
+    fields = b"".join((b"\0\1c", b"\2\1\1", b"\0\1t", b"\0\1p", b"\0\1u", b"\0\1w"))
+
+    assert decode_connect(Body(b"\xc4\0\0\0" + fields, "CONNECT"), V5) == Connect(
+        client_id="c",
+        clean_start=False,
+        will=Will(b"t", b"p", properties=Properties(payload_format_indicator=True)),
+        user_name="u",
+        password=b"w",
+    )
+
+
 def test_levels() -> None:
     """[MQTT-3.1.2-2] Every other level of either name is refused with 0x84."""
     for name in (b"MQTT", b"MQIsdp"):

@@ -1,0 +1,56 @@
+"""Later: the packets of a client that is held, which wait for their turn.
+
+Next: `speedo_trio.mqtt.state.outgoing`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Self
+
+from speedo_trio.mqtt.wire.packets import Publish
+
+if TYPE_CHECKING:
+    from speedo_trio.mqtt.wire.packets import Packet
+
+MOST_PACKETS: Final = 2000
+"""Twice what a client of 5.0 may have on its way by the default receive maximum."""
+MOST_BYTES: Final = 1_048_576
+"""Bytes of topics and payloads; what was read together may be on top."""
+
+
+class Later:
+    """Packets in order, taken by iterating. More may come when an iteration has ended."""
+
+    __slots__ = ("_bytes", "_packets")
+
+    def __init__(self) -> None:
+        self._packets: deque[Packet] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._packets)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Packet:
+        if not self._packets:
+            raise StopIteration
+        packet = self._packets.popleft()
+        self._bytes -= _size(packet)
+        return packet
+
+    @property
+    def full(self) -> bool:
+        """Whether no more should be read."""
+        return len(self._packets) >= MOST_PACKETS or self._bytes >= MOST_BYTES
+
+    def put(self, packet: Packet) -> None:
+        """Let a packet wait."""
+        self._packets.append(packet)
+        self._bytes += _size(packet)
+
+
+def _size(packet: Packet) -> int:
+    return len(packet.topic) + len(packet.payload) if isinstance(packet, Publish) else 0
