@@ -234,7 +234,9 @@ class MQTTHandler(ProtocolHandler):
     async def _go_on(self, outcome: Ask | More | Hold, turn: int) -> Outcome:
         if isinstance(outcome, Hold):
             await self._holding.over()
-            return self._after(self._client.proceed(self._clock(), _RELEASED))
+            held = self._client.proceed(self._clock(), _RELEASED)
+            self._core.flush()
+            return self._after(held)
         if isinstance(outcome, More):
             await trio.lowlevel.checkpoint()
             left = self._client.proceed(self._clock())
@@ -270,6 +272,7 @@ class MQTTHandler(ProtocolHandler):
         executing = self._scope is not None  # then one of those behind is being done
         if self._behind == executing and self._client.hears:
             self._client.hear(data, self._clock())
+            self._core.flush_after_reads(self.connection, len(data))
             self._after(None)
             return None
         self._behind += 1
@@ -278,7 +281,9 @@ class MQTTHandler(ProtocolHandler):
     def _release(self) -> Outcome:
         """Go on with a client that was held, if that is over."""
         try:
-            return self._after(self._client.proceed(self._clock(), _RELEASED))
+            outcome = self._client.proceed(self._clock(), _RELEASED)
+            self._core.flush()
+            return self._after(outcome)
         except MQTTError:  # the client has been told
             return None
 

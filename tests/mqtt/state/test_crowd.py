@@ -313,12 +313,13 @@ def test_a_publisher_that_goes_is_forgotten() -> None:
     assert slow.session.outgoing.inflight == 0
 
 
-def test_the_keep_alive_of_who_is_held_is_not_over() -> None:
-    """It counts from when the machine goes on."""
+@pytest.mark.parametrize("number", [7, 8])
+def test_the_keep_alive_of_who_is_held_is_not_over(number: int) -> None:
+    """It counts from when the machine goes on, also when no packet waits."""
     world = small()
     world.subscriber()
     publisher = world.connect("publisher", keep_alive=10)
-    burst(publisher, 8)
+    burst(publisher, number)
 
     assert publisher.client.deadline is None
     world.now += 100
