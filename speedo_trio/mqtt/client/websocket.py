@@ -76,7 +76,11 @@ class WebSocketStream(trio.abc.Stream):
 
     async def _send(self, event: Event) -> None:
         async with self._sending:
-            await self._stream.send_all(self._protocol.send(event))
+            try:
+                data = self._protocol.send(event)
+            except ProtocolError as error:  # the server has closed
+                raise trio.BrokenResourceError(f"WebSocket: {error}") from error
+            await self._stream.send_all(data)
 
     async def _receive(self) -> None:
         data = await self._stream.receive_some()
