@@ -90,12 +90,12 @@ def serve(
     from speedo_trio.cli.supervisor import run_processes  # noqa: PLC0415
 
     reading = Reading(settings or Settings(), origins, traceback)
-    reading.check_processes()
+    reading.check()
     child = Child.from_environment()
     admin = reading.admin()
     if child is None and reading.settings.processes > 1:
         return run_processes(reading.settings, reread)
-    return run_server(reading.settings, reading.factory(), reread, child, admin)
+    return run_server(reading.settings, reading.factories(), reread, child, admin)
 
 
 def check(
@@ -112,8 +112,8 @@ def check(
         traceback: When the protocol cannot be imported, show the traceback.
     """
     reading = Reading(settings or Settings(), origins, traceback)
-    reading.check_processes()
-    reading.factory()
+    reading.check()
+    reading.factories()
     reading.admin()
     say(effective_toml(reading.settings, origins))
     return 0

@@ -55,7 +55,7 @@ class Service:
         self.sessions: Register = Register(capabilities, hub, make=BrokerSession.make)
         self.caretaker: Caretaker = Caretaker(self.sessions, core.clock, core.flush)
         self.traffic: Traffic = Traffic()
-        self._sys = SysTopics(core, hub, self.sessions, self.traffic, sys_interval)
+        self.sys_topics: SysTopics = SysTopics(core, hub, self.sessions, self.traffic, sys_interval)
         self._one = trio.Lock()
 
     @property
@@ -66,7 +66,7 @@ class Service:
     async def run(self) -> None:
         """Do what is of no single connection until cancelled. A second task waits for the first."""
         async with self._one, trio.open_nursery() as nursery:
-            for one in (self.caretaker, self._wills, self._teller, self._sys):
+            for one in (self.caretaker, self._wills, self._teller, self.sys_topics):
                 if one is not None:
                     nursery.start_soon(one.run)
 

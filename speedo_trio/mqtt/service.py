@@ -68,6 +68,19 @@ class MQTT:
         """What decides and sees what they do."""
         self._service = Service(self.broker.core, self.capabilities, hooks, sys_interval)
 
+    @property
+    def sys_interval(self) -> float:
+        """Seconds between two looks at what ``$SYS/broker/...`` tells; 0: it tells nothing.
+
+        It may be changed at any time. Setting it raises ConfigError for what is no interval.
+        """
+        return self._service.sys_topics.interval
+
+    @sys_interval.setter
+    def sys_interval(self, seconds: float) -> None:
+        check_interval(seconds)
+        self._service.sys_topics.interval = seconds
+
     # What the program does
 
     def publish(
