@@ -21,7 +21,7 @@ from speedo_trio.mqtt.traffic import Traffic
 from speedo_trio.mqtt.wills import Wills
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from speedo_trio.broker.core import BrokerCore
     from speedo_trio.mqtt.events import MQTTEvent
@@ -63,9 +63,15 @@ class Service:
         """Whether anybody wants to know who the clients are."""
         return self.asking != NOTHING or self.tell is not None
 
-    async def run(self) -> None:
-        """Do what is of no single connection until cancelled. A second task waits for the first."""
+    async def run(self, *others: Callable[[], Awaitable[object]]) -> None:
+        """Do what is of no single connection until cancelled. A second task waits for the first.
+
+        Args:
+            others: more tasks to run.
+        """
         async with self._one, trio.open_nursery() as nursery:
+            for other in others:
+                nursery.start_soon(other)
             for one in (self.caretaker, self._wills, self._teller, self.sys_topics):
                 if one is not None:
                     nursery.start_soon(one.run)

@@ -79,6 +79,20 @@ class Link:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise lost(error) from error
 
+    async def say_goodbye(self, data: bytes, seconds: float) -> None:
+        """Send last words, unless something was cut off in the middle, and close.
+
+        `write` must have ended. It takes so long at most, whoever cancels.
+        """
+        with trio.move_on_after(seconds, shield=True):
+            try:
+                if data and self._size == 0:
+                    await self._stream.send_all(data)
+                await self._stream.aclose()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+        await trio.aclose_forcefully(self._stream)
+
     async def close(self, seconds: float) -> None:
         """Close the stream; the other side gets so long for what its layers have to say."""
         with trio.move_on_after(seconds, shield=True):
