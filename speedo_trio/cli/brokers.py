@@ -35,6 +35,7 @@ def make_mqtt(settings: Settings, broker: Broker | None = None) -> MQTT:
         broker or Broker(settings.broker),
         settings.mqtt,
         sys_interval=settings.mqtt.sys_interval,
+        bridges=settings.bridges,
     )
 
 
@@ -68,6 +69,8 @@ def protocol_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]
         return [], []
     changing = _differing(old, new, _sections(_CHANGING, names))
     kept = _differing(old, new, _sections(KEPT, names))
+    if "mqtt" in names and old.bridges != new.bridges:
+        kept.append("mqtt.bridges")
     live = {f"{section}.{name}" for section, each in _LIVE.items() for name in each}
     return (
         [*changing, *(name for name in kept if name in live)],
@@ -81,6 +84,8 @@ def kept_settings(old: Settings, new: Settings) -> dict[str, object]:
     for section in _sections(KEPT, new.protocols):
         live = {name: getattr(getattr(new, section), name) for name in _LIVE.get(section, ())}
         kept[section] = evolve(getattr(old, section), **live)
+    if "mqtt" in new.protocols:
+        kept["bridges"] = old.bridges
     return kept
 
 

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from traceback import print_exception
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.protocols import ONE_PROCESS, find_protocol
-from speedo_trio.cli.settings import also_binds
+from speedo_trio.cli.settings import Settings, also_binds
 
 if TYPE_CHECKING:
     from speedo_trio.cli.admin_plan import AdminPlan
     from speedo_trio.cli.origins import Origins
-    from speedo_trio.cli.settings import Settings
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
 
 
@@ -27,6 +26,12 @@ class Reading:
     origins: Origins
     traceback: bool = False
     """Whether to show the traceback when the protocol cannot be imported."""
+
+    @classmethod
+    def of(cls, settings: Settings | None, origins: Origins, *, traceback: bool) -> Reading:
+        """What was given to a command; None: nothing was set."""
+        found = evolve(settings or Settings(), bridges=origins.file.bridges)
+        return cls(found, origins, traceback)
 
     def factories(self) -> list[ProtocolHandlerFactory]:
         """The factories of all protocols, imported; those that have a broker share one.

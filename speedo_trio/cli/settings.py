@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter
 from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConfigError
+from speedo_trio.mqtt.bridge.settings import BridgeSettings  # noqa: TC001  # Cyclopts wants it
 from speedo_trio.mqtt.settings import MQTTSettings
 from speedo_trio.simplepub.settings import SimplePubSettings
 
@@ -217,6 +218,10 @@ class Settings:
         SimplePubSettings, Parameter(group=_section_group(SimplePubSettings, 8))
     ] = field(factory=SimplePubSettings, kw_only=True)
 
+    bridges: Annotated[tuple[BridgeSettings, ...], Parameter(parse=False)] = field(
+        default=(), kw_only=True
+    )
+
     @property
     def protocols(self) -> tuple[str, ...]:
         """The names of all that is served."""
@@ -230,7 +235,7 @@ class Settings:
 
 def setting_keys() -> list[Keys]:
     """The path of every setting, in the order of a configuration file."""
-    top: list[Keys] = [(a.name,) for a in fields(Settings) if a.name not in SECTIONS]
+    top: list[Keys] = [(a.name,) for a in fields(Settings) if a.name not in {*SECTIONS, "bridges"}]
     return top + [(name, a.name) for name, kind in SECTIONS.items() for a in fields(kind)]
 
 

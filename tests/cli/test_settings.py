@@ -13,7 +13,7 @@ def test_every_section_of_the_server_is_there() -> None:
     """A new section of Config must be added to Settings."""
     assert {field.name for field in fields(Config)} == set(SERVER_SECTIONS)
     commands = {"protocol", "bind", "processes", "log_format", "log_level"}
-    commands |= {"also", "admin", "admin_token_file"}
+    commands |= {"also", "bridges", "admin", "admin_token_file"}
     assert {field.name for field in fields(Settings)} == {*commands, *SECTIONS}
 
 

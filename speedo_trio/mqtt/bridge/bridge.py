@@ -23,8 +23,9 @@ from speedo_trio.mqtt.bridge.crossing import Crossing, VersionRefused
 from speedo_trio.mqtt.bridge.local import Local
 from speedo_trio.mqtt.bridge.tls import tls_context
 from speedo_trio.mqtt.bridge.topics import TopicMap
+from speedo_trio.mqtt.client.dialing import open_stream
 from speedo_trio.mqtt.client.login import MOST_IDS, Login
-from speedo_trio.mqtt.client.target import open_stream, parse_target
+from speedo_trio.mqtt.client.target import parse_target
 from speedo_trio.mqtt.state.capabilities import NEVER, version_named
 from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.publication import Publication

@@ -14,7 +14,8 @@ import trio
 from speedo_trio.broker.broker import encoded
 from speedo_trio.errors import ConfigError, ConnectionClosed
 from speedo_trio.mqtt.client.conversation import Conversation
-from speedo_trio.mqtt.client.target import open_stream, parse_target
+from speedo_trio.mqtt.client.dialing import open_stream
+from speedo_trio.mqtt.client.target import parse_target
 from speedo_trio.mqtt.state.answers import REFUSED
 from speedo_trio.mqtt.wire.packets import SubscriptionOptions
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import trio
 
 from speedo_trio.errors import ConnectionLost
-from speedo_trio.mqtt.client.target import why
+from speedo_trio.mqtt.client.dialing import why
 
 if TYPE_CHECKING:
     from collections.abc import Callable

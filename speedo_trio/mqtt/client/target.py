@@ -1,23 +1,19 @@
 """The target: the MQTT server that a client connects to, as a URL tells it.
 
-Next: `speedo_trio.mqtt.client.websocket`.
+Next: `speedo_trio.mqtt.client.dialing`.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import ssl
 from importlib.util import find_spec
 from typing import Final
 
-import trio
 from attrs import frozen
 
-from speedo_trio.errors import ConfigError, ConnectionLost
+from speedo_trio.errors import ConfigError
 
-_UNIX: Final = "mqtt+unix"
+UNIX: Final = "mqtt+unix"
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 """The schemes with a host, and their ports (IANA's registry; RFC 6455, 3)."""
 _SECURE: Final = ("mqtts", "wss")
@@ -31,8 +27,6 @@ _ALLOWED: Final = (
     "allowed are mqtt://host:port, mqtts://host:port, mqtt+unix:/path, ws://host:port/path and "
     "wss://host:port/path"
 )
-_OPENSSL: Final = re.compile(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$")
-"""What Python puts around a text of OpenSSL: ``[SSL: WRONG_VERSION_NUMBER] `` and where it was."""
 
 
 @frozen(kw_only=True)
@@ -71,7 +65,7 @@ def parse_target(url: str) -> Target:
             seen and what is allowed.
     """
     scheme, _, rest = url.partition(":")
-    if scheme == _UNIX:
+    if scheme == UNIX:
         if not rest:
             raise ConfigError(f"{url!r} has no path; {_ALLOWED}")
         return Target(url=url, scheme=scheme, path=rest)
@@ -87,74 +81,3 @@ def parse_target(url: str) -> Target:
         raise ConfigError(f"{url!r} needs wsproto: pip install 'speedo_trio[ws]'")
     path = (found["path"] or "/") if scheme in _WEBSOCKET else ""
     return Target(url=url, scheme=scheme, host=found["host"].strip("[]"), port=port, path=path)
-
-
-async def open_stream(target: Target, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
-    """Connect to the target, with TLS and WebSocket if it asks for them.
-
-    A cancel leaves nothing open.
-
-    Args:
-        target: the server.
-        ssl_context: for TLS; None takes `ssl.create_default_context`.
-
-    Raises:
-        ConfigError: there is an `ssl_context`, and no TLS to use it for.
-        ConnectionLost: nobody answers, or a handshake fails; from its cause.
-    """
-    if ssl_context is not None and not target.secure:
-        raise ConfigError(f"ssl_context is for mqtts and wss, and the server is {target.url}")
-    try:
-        stream: trio.abc.Stream = await _connect(target)
-        if target.secure:
-            context = ssl_context or ssl.create_default_context()
-            stream = await _secure(stream, context, target.host)
-        if target.websocket:
-            stream = await _upgrade(stream, target)
-    except (OSError, UnicodeError, trio.BrokenResourceError) as error:
-        # UnicodeError: no name for the DNS.
-        raise ConnectionLost(f"cannot connect to {target.url}: {why(error)}") from error
-    return stream
-
-
-async def _connect(target: Target) -> trio.SocketStream:
-    if target.scheme == _UNIX:
-        return await trio.open_unix_socket(target.path)
-    return await trio.open_tcp_stream(target.host, target.port)
-
-
-async def _secure(stream: trio.abc.Stream, context: ssl.SSLContext, host: str) -> trio.abc.Stream:
-    # Servers of MQTT mostly end TLS without its own goodbye; a packet tells that all is said.
-    secure = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
-    try:
-        await secure.do_handshake()
-    except BaseException:
-        await trio.aclose_forcefully(stream)
-        raise
-    return secure
-
-
-async def _upgrade(stream: trio.abc.Stream, target: Target) -> trio.abc.Stream:
-    from speedo_trio.mqtt.client.websocket import WebSocketStream  # noqa: PLC0415  # an extra
-
-    websocket = WebSocketStream(stream)
-    try:
-        await websocket.open(target.authority, target.path)
-    except BaseException:
-        await trio.aclose_forcefully(stream)
-        raise
-    return websocket
-
-
-def why(error: BaseException) -> str:
-    """What went wrong with a stream, told by what caused it, in a few words."""
-    cause = error.__cause__
-    if isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[-1]  # of several addresses; they mostly tell the same
-    if cause is not None:
-        return why(cause)
-    if isinstance(error, ssl.SSLError):
-        return _OPENSSL.sub("", str(error))
-    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
-        return os.strerror(error.errno)  # Trio's own texts name the address once more
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

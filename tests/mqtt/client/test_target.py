@@ -11,7 +11,8 @@ import trio
 import trustme
 
 from speedo_trio import ConfigError, ConnectionLost
-from speedo_trio.mqtt.client.target import Target, open_stream, parse_target
+from speedo_trio.mqtt.client.dialing import open_stream
+from speedo_trio.mqtt.client.target import Target, parse_target
 
 GOOD = {
     "mqtt://host": ("mqtt", "host", 1883, ""),
