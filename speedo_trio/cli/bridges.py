@@ -9,7 +9,7 @@ from attrs import NOTHING, fields
 
 from speedo_trio.cli.mistakes import Mistake, suggestion
 from speedo_trio.errors import ConfigError
-from speedo_trio.mqtt.bridge.settings import BridgeSettings, BridgeTopic, check_bridges
+from speedo_trio.mqtt.bridging.settings import BridgeSettings, BridgeTopic, check_bridges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

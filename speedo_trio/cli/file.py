@@ -21,7 +21,7 @@ from speedo_trio.cli.settings import SECTIONS, check_setting, setting_keys
 if TYPE_CHECKING:
     from cyclopts import App, ArgumentCollection
 
-    from speedo_trio.mqtt.bridge.settings import BridgeSettings
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
 
 
 @define

@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter
 from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConfigError
-from speedo_trio.mqtt.bridge.settings import BridgeSettings  # noqa: TC001  # Cyclopts wants it
+from speedo_trio.mqtt.bridging.settings import BridgeSettings  # noqa: TC001  # Cyclopts wants it
 from speedo_trio.mqtt.settings import MQTTSettings
 from speedo_trio.simplepub.settings import SimplePubSettings
 

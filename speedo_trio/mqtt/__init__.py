@@ -1,7 +1,7 @@
 """An MQTT broker: MQTT 3.1, 3.1.1 and 5.0 on the house's own terms, as any user's protocol."""
 
-from speedo_trio.mqtt.bridge.settings import BridgeSettings as BridgeSettings
-from speedo_trio.mqtt.bridge.settings import BridgeTopic as BridgeTopic
+from speedo_trio.mqtt.bridging.settings import BridgeSettings as BridgeSettings
+from speedo_trio.mqtt.bridging.settings import BridgeTopic as BridgeTopic
 from speedo_trio.mqtt.embedding import MQTTServer as MQTTServer
 from speedo_trio.mqtt.embedding import bridge as bridge
 from speedo_trio.mqtt.embedding import serve_mqtt as serve_mqtt

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from speedo_trio.broker.limits import BrokerLimits
     from speedo_trio.events import Address, DrainReport, Observer
-    from speedo_trio.mqtt.bridge.settings import BridgeSettings
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.subscription import MQTTSubscription
     from speedo_trio.mqtt.wire.properties import Properties

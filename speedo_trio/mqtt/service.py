@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from speedo_trio.broker.broker import Broker, encoded, subscription_limits
 from speedo_trio.errors import ConfigError, ProtocolError
-from speedo_trio.mqtt.bridge.bridge import Bridge
-from speedo_trio.mqtt.bridge.settings import check_bridges
+from speedo_trio.mqtt.bridging.bridge import Bridge
+from speedo_trio.mqtt.bridging.settings import check_bridges
 from speedo_trio.mqtt.common import Service
 from speedo_trio.mqtt.handler import MQTTHandler
 from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-    from speedo_trio.mqtt.bridge.settings import BridgeSettings
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.register import Host
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.protocol.handler import Connection, ProtocolHandler
@@ -218,6 +218,6 @@ class MQTT:
     ) -> NoReturn:
         """Connect to another broker, again and again, until cancelled.
 
-        While it is served; see `speedo_trio.mqtt.bridge`.
+        While it is served; see `speedo_trio.mqtt.bridging`.
         """
         await Bridge(self._service, settings, ssl_context).run()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from speedo_trio.broker.message import TopicMessage
     from speedo_trio.config import Config
     from speedo_trio.events import Observer
-    from speedo_trio.mqtt.bridge.settings import BridgeSettings
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.message import MQTTMessage
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.stats import SessionStats

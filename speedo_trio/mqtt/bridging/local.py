@@ -3,7 +3,7 @@
 What is to go out waits in that session while the other broker is away, within the bounds of all
 sessions, and is as durable as they are. Hooks are not asked: who wrote the settings has allowed it.
 
-Next: `speedo_trio.mqtt.bridge.crossing`.
+Next: `speedo_trio.mqtt.bridging.crossing`.
 """
 
 from __future__ import annotations

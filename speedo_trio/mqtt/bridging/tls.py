@@ -1,6 +1,6 @@
 """TLS of a bridge, as its settings say.
 
-Next: `speedo_trio.mqtt.bridge.crossing`.
+Next: `speedo_trio.mqtt.bridging.crossing`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from speedo_trio.errors import ConfigError
 
 if TYPE_CHECKING:
-    from speedo_trio.mqtt.bridge.settings import BridgeSettings
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
 
 
 def tls_context(settings: BridgeSettings) -> ssl.SSLContext:

@@ -1,6 +1,6 @@
 """The topics of a bridge: what a topic here is called there, and the other way.
 
-Next: `speedo_trio.mqtt.bridge.translator`.
+Next: `speedo_trio.mqtt.bridging.translator`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from speedo_trio.pubsub.topics import matches
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from speedo_trio.mqtt.bridge.settings import BridgeTopic
+    from speedo_trio.mqtt.bridging.settings import BridgeTopic
 
 
 @frozen

@@ -1,6 +1,6 @@
 """A crossing: one connection of a bridge to the other broker, from CONNECT to its end.
 
-Next: `speedo_trio.mqtt.bridge.bridge`.
+Next: `speedo_trio.mqtt.bridging.bridge`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from speedo_trio.errors import ConnectionClosed, ConnectionLost, MQTTError, ProtocolError
-from speedo_trio.mqtt.bridge.translator import ANSWERS, Translator, undeliverable, unwanted
+from speedo_trio.mqtt.bridging.translator import ANSWERS, Translator, undeliverable, unwanted
 from speedo_trio.mqtt.client.link import Link
 from speedo_trio.mqtt.client.pulse import Pulse
 from speedo_trio.mqtt.client.telling import refused, words
@@ -38,8 +38,8 @@ from speedo_trio.mqtt.wire.versions import Version
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from speedo_trio.mqtt.bridge.local import Local
-    from speedo_trio.mqtt.bridge.topics import TopicMap
+    from speedo_trio.mqtt.bridging.local import Local
+    from speedo_trio.mqtt.bridging.topics import TopicMap
     from speedo_trio.mqtt.client.login import Login
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.wire.packets import Packet

@@ -19,10 +19,10 @@ from speedo_trio.errors import (
     RetainedFull,
     TopicError,
 )
-from speedo_trio.mqtt.bridge.crossing import Crossing, VersionRefused
-from speedo_trio.mqtt.bridge.local import Local
-from speedo_trio.mqtt.bridge.tls import tls_context
-from speedo_trio.mqtt.bridge.topics import TopicMap
+from speedo_trio.mqtt.bridging.crossing import Crossing, VersionRefused
+from speedo_trio.mqtt.bridging.local import Local
+from speedo_trio.mqtt.bridging.tls import tls_context
+from speedo_trio.mqtt.bridging.topics import TopicMap
 from speedo_trio.mqtt.client.dialing import open_stream
 from speedo_trio.mqtt.client.login import MOST_IDS, Login
 from speedo_trio.mqtt.client.target import parse_target
@@ -33,7 +33,7 @@ from speedo_trio.pubsub.publication import Publication
 if TYPE_CHECKING:
     import ssl
 
-    from speedo_trio.mqtt.bridge.settings import BridgeSettings
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.common import Service
 
 _STATE: Final = "$SYS/broker/connection/{}/state"

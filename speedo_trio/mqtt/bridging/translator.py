@@ -4,7 +4,7 @@ The session that a bridge has here sends messages with packet identifiers, and w
 The bridge passes both on as they are, so it need not remember anything: it is the session that
 knows what the other broker has not acknowledged, and sends that again.
 
-Next: `speedo_trio.mqtt.bridge.local`.
+Next: `speedo_trio.mqtt.bridging.local`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.mqtt.wire.versions import Version
 
 if TYPE_CHECKING:
-    from speedo_trio.mqtt.bridge.topics import TopicMap
+    from speedo_trio.mqtt.bridging.topics import TopicMap
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.wire.packets import Packet
     from speedo_trio.mqtt.wire.properties import Properties

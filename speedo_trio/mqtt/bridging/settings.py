@@ -1,6 +1,6 @@
 """The settings of a bridge: which broker it connects to, as whom, and which topics go which way.
 
-Next: `speedo_trio.mqtt.bridge.topics`.
+Next: `speedo_trio.mqtt.bridging.topics`.
 """
 
 from __future__ import annotations
@@ -117,6 +117,10 @@ def _topics(owner: object, attribute: Attribute[Any], value: object) -> None:
         raise ConfigError(f"topics is {value!r}; allowed is one BridgeTopic or more")
 
 
+def _tuple(topics: Iterable[BridgeTopic]) -> tuple[BridgeTopic, ...]:
+    return tuple(topics)
+
+
 @frozen(kw_only=True)
 class BridgeSettings:
     """A bridge to another broker."""
@@ -126,7 +130,7 @@ class BridgeSettings:
     url: str = field(validator=_url)
     """The other broker: ``mqtt://host:port``, ``mqtts://host:port``, ``mqtt+unix:/path``,
     ``ws://host:port/path`` or ``wss://host:port/path``."""
-    topics: tuple[BridgeTopic, ...] = field(validator=_topics, converter=tuple)
+    topics: tuple[BridgeTopic, ...] = field(validator=_topics, converter=_tuple)
     """What goes over it. Of several that match a topic the first holds."""
     version: VersionName = field(default="5.0", validator=_one_of(VersionName))
     """What is spoken with it."""

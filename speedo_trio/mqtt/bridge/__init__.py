@@ -1,1 +1,0 @@
-"""Bridges to other brokers of MQTT. Begin at `speedo_trio.mqtt.bridge.settings`."""
