@@ -46,6 +46,8 @@ class SettingsFile:
         mqtt = table.get("mqtt")
         if isinstance(mqtt, dict) and "bridges" in mqtt:
             self.bridges = read_bridges(path, mqtt.pop("bridges"))
+            if not mqtt:
+                del table["mqtt"]  # Cyclopts would take nothing for a value
         _check(path, table)
         Dict(table, source=path, use_commands_as_keys=False)(app, commands, arguments)
 

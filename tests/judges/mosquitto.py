@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
 from tests.judges.mqtt_broker import MQTTBroker
 from tests.judges.ports import held_port, wait_for_listener
-from tests.judges.program import Program
+from tests.judges.program import PATIENCE, Program
 
 VERSIONS = ("mqttv31", "mqttv311", "mqttv5")
 """As the option -V has them."""
@@ -144,8 +145,10 @@ class MosquittoBroker(Program):
         """It has no Unix socket."""
         return None
 
-    def stop(self) -> None:
-        """End it as a crash would; `again` starts it."""
+    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it as a crash would, or a service manager; `again` starts it."""
+        self.send(number)
+        self.popen.wait(PATIENCE)
         super().kill()
 
     def again(self) -> None:

@@ -121,7 +121,7 @@ class Bridge:
                 context = tls_context(settings)
             stream = await open_stream(target, context)
             own = self._service.capabilities
-            crossing = Crossing(stream, login, self._topics, self._local, own, settings.name)
+            crossing = Crossing(stream, login, self._topics, self._local, own, settings)
             await crossing.run(ready)
 
     async def _login(self) -> Login:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from speedo_trio.mqtt.bridging.local import Local
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.bridging.topics import TopicMap
     from speedo_trio.mqtt.client.login import Login
     from speedo_trio.mqtt.state.capabilities import Capabilities
@@ -68,13 +69,14 @@ class Crossing:
         topics: TopicMap,
         local: Local,
         own: Capabilities,
-        name: str,
+        settings: BridgeSettings,
     ) -> None:
         self._login = login
         self._topics = topics
         self._local = local
         self._own = own
-        self._name = name
+        self._name = settings.name
+        self._untold = settings.maximum_inflight
         self._five = login.version is Version.MQTT_5_0
         self._reader = PacketReader(login.version, limit=login.maximum_packet_size)
         self._link = Link(stream, self._sent)
@@ -180,7 +182,7 @@ class Crossing:
         most = (server.maximum_packet_size or MOST_PACKET_BYTES) - max(0, self._topics.growth)
         receiver = Receiver(
             version=Version.MQTT_5_0,  # what is spoken with the session here
-            receive_maximum=server.receive_maximum or MOST_IDS,
+            receive_maximum=(server.receive_maximum or MOST_IDS) if self._five else self._untold,
             maximum_packet_size=max(1, most),
         )
         await self._local.join(self, receiver, forgotten=not packet.session_present)

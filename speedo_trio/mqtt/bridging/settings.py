@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 from attrs import field, frozen
 
 from speedo_trio.errors import ConfigError, TopicError
+from speedo_trio.mqtt.client.login import MOST_IDS, UNTOLD
 from speedo_trio.mqtt.client.target import parse_target
 from speedo_trio.mqtt.state.capabilities import VersionName
 from speedo_trio.mqtt.wire.reader import LEAST_LIMIT, MOST_PACKET_BYTES
@@ -163,6 +164,10 @@ class BridgeSettings:
     """Seconds, about, until a connection that has ended is tried again. Each failure doubles it."""
     reconnect_max: float = field(default=60.0, validator=_seconds)
     """Seconds, about, that are waited at most."""
+    maximum_inflight: int = field(default=UNTOLD, validator=bound(1, MOST_IDS))
+    """Messages with QoS 1 or 2 that are on their way there and not acknowledged, before 5.0: in 5.0
+    the other broker tells how many it takes. As many as mosquitto takes unless it is set to others;
+    it ends the connections of those that send more."""
     maximum_packet_size: int = field(
         default=MOST_PACKET_BYTES, validator=bound(LEAST_LIMIT, MOST_PACKET_BYTES)
     )

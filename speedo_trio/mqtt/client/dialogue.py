@@ -12,7 +12,7 @@ from attrs import evolve
 
 from speedo_trio.errors import ConfigError, ConnectionClosed, FrameTooLong, MQTTError
 from speedo_trio.mqtt.client.events import Arrived, Ponged, Settled, Welcomed
-from speedo_trio.mqtt.client.login import MOST_IDS
+from speedo_trio.mqtt.client.login import MOST_IDS, UNTOLD
 from speedo_trio.mqtt.client.memory import Memory
 from speedo_trio.mqtt.client.message import Arrival, ReceivedMessage
 from speedo_trio.mqtt.client.pulse import Pulse
@@ -230,7 +230,7 @@ class Dialogue:
         self.server = properties
         if properties.server_keep_alive is not None:  # section 3.2.2.3.14
             self.pulse = Pulse(properties.server_keep_alive, now)
-        self._quota = properties.receive_maximum or MOST_IDS
+        self._quota = (properties.receive_maximum or MOST_IDS) if self._five else UNTOLD
         if packet.session_present:
             self._send_again()
         else:

@@ -14,7 +14,11 @@ from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.bounds import bound
 
 MOST_IDS = 65_535
-"""Packet identifiers: 1 to this. So many messages may be on their way unless less is said."""
+"""Packet identifiers: 1 to this. In 5.0 so many messages may be on their way unless the server has
+told less."""
+UNTOLD = 20
+"""Before 5.0 a server can't tell how many it takes: as many as mosquitto does, unless it is set to
+others. It ends the connections of clients that send more."""
 
 
 @frozen(kw_only=True)
