@@ -51,6 +51,7 @@ SANS_IO = (
     *("protocol", "pubsub", "simplepub.frames", "mqtt.wire", "mqtt.state"),
     *("admin.request", "admin.parser", "io.upgrade"),
     *("mqtt.client.login", "mqtt.client.pulse", "mqtt.client.memory", "mqtt.client.dialogue"),
+    *("mqtt.bridging.topics", "mqtt.bridging.translator"),
 )
 """Rooms that take bytes, events and `now`, and give events, bytes and deadlines."""
 

@@ -218,6 +218,6 @@ class MQTT:
     ) -> NoReturn:
         """Connect to another broker, again and again, until cancelled.
 
-        While it is served; see `speedo_trio.mqtt.bridging`.
+        It is for while this is served; `speedo_trio.mqtt.bridge` tells the rest.
         """
         await Bridge(self._service, settings, ssl_context).run()

@@ -303,6 +303,18 @@ async def test_the_other_broker_sets_the_pace(monkeypatch: pytest.MonkeyPatch) -
         assert (await desk.get(Publish)).payload == b"2"
 
 
+async def test_the_pace_before_5(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other broker can't tell it, so a setting does."""
+    async with bridged(monkeypatch, version="3.1.1", maximum_inflight=2) as scene:
+        await scene.desk()
+        for _ in range(3):
+            scene.mqtt.publish("here/a", b"", qos=1)
+        await wait_all_tasks_blocked()
+        (session,) = scene.mqtt.sessions()
+
+        assert (session.inflight, session.waiting) == (2, 1)
+
+
 async def test_identifiers_of_subscriptions_are_free_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """None that a message has which was not acknowledged."""
     async with bridged(monkeypatch, reconnect_min=0.01) as scene:

@@ -195,6 +195,15 @@ def test_the_quota() -> None:
     assert talk.may_publish()
 
 
+def test_the_quota_before_5() -> None:
+    """The server can't tell how many it takes; more than mosquitto does would end it."""
+    talk = Talk(Login(client_id="c", version=V311))
+    for _ in range(20):
+        talk.publish()
+
+    assert not talk.may_publish()
+
+
 def test_what_the_server_does_not_take() -> None:
     """It is refused here, and nothing is sent."""
     talk = Talk(properties=Properties(maximum_qos=1, retain_available=False, maximum_packet_size=9))
