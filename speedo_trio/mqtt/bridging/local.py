@@ -122,9 +122,7 @@ class Local:
         if forgotten and session.incoming.held:
             await self.receive([PubRel(each) for each in sorted(session.incoming.held)])
         self._far, self._open = far, False
-        session.incoming.detach()
         session.incoming.attach(MOST_IDS, 0)
-        session.outgoing.detach()
         session.outgoing.attach(self, receiver, self.overflowed)
         session.outgoing.resume(self._now)
 

@@ -90,6 +90,7 @@ async def bridged(
     monkeypatch: pytest.MonkeyPatch,
     *topics: BridgeTopic,
     capabilities: Capabilities | None = None,
+    patience: float = PATIENCE,
     **given: Any,
 ) -> AsyncIterator[Scene]:
     """A broker with a bridge that is called b."""
@@ -99,7 +100,7 @@ async def bridged(
     url = given.pop("url", "mqtt://there")
     settings = BridgeSettings(name="b", url=url, topics=topics or (BOTH,), client_id="id", **given)
     mqtt = MQTT(capabilities=capabilities, sys_interval=0)
-    with trio.fail_after(PATIENCE * 100):
+    with trio.fail_after(patience):
         async with serve_in_memory(mqtt, observer=None) as server, trio.open_nursery() as nursery:
             nursery.start_soon(bridge, mqtt, settings)
             yield Scene(mqtt, server, far, nursery.cancel_scope)

@@ -335,6 +335,8 @@ async def test_other_rules() -> None:
         stays = Properties(session_expiry_interval=60)
         await before.connect("bridge.b", clean_start=False, properties=stays)
         await before.subscribe("old/#", "a")
+        await before.send(publish("z", b"", 1, qos=2))  # the identifier is in use from now on
+        await before.get(PubRec)
         await before.stream.aclose()
         await wait_all_tasks_blocked()
         mqtt.publish("a", b"x", qos=1)
@@ -355,7 +357,7 @@ async def test_it_tries_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Later and later, up to a bound; the same failure is told once."""
-    async with bridged(monkeypatch, reconnect_min=1, reconnect_max=8) as scene:
+    async with bridged(monkeypatch, reconnect_min=1, reconnect_max=8, patience=200) as scene:
         scene.far.down = True
         await trio.sleep(100)
         scene.far.down = False
@@ -382,7 +384,7 @@ async def test_a_broker_that_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Neither CONNECT nor SUBSCRIBE: after a time it is tried again."""
-    async with bridged(monkeypatch, connect_timeout=5) as scene:
+    async with bridged(monkeypatch, connect_timeout=5, patience=50) as scene:
         silent = await scene.far.desks.receive()
         desk = await scene.far.desks.receive()
         assert 5 <= trio.current_time() - scene.far.attempts[0] <= 6.1
@@ -397,7 +399,7 @@ async def test_keep_alive(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     """The other broker is asked, and is gone when it doesn't answer."""
-    async with bridged(monkeypatch, keep_alive=10) as scene:
+    async with bridged(monkeypatch, keep_alive=10, patience=50) as scene:
         desk = await scene.desk()
         await desk.get(PingReq)
         await scene.far.desks.receive()
@@ -432,8 +434,9 @@ async def test_a_goodbye_of_the_other(
 
 
 async def test_a_cancel_says_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The state is told, and the session waits."""
-    async with bridged(monkeypatch) as scene:
+    """The state is told, and the session waits, whatever holds for those of clients."""
+    own = Capabilities(maximum_session_expiry=0)
+    async with bridged(monkeypatch, capabilities=own) as scene:
         desk = await scene.desk()
         scene.stop.cancel()
         await trio.lowlevel.checkpoint()
