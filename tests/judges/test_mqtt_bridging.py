@@ -218,10 +218,10 @@ def test_two_of_ours(ends: Ends, topic: str, version: str) -> None:
         for count in range(50):
             broker.publish("here/ours", b"%d" % count, qos=count % 3)
             other.publish("there/theirs", b"%d" % count, qos=count % 3)
-        broker.publish("here/last", b"", qos=2)
-        other.publish("there/last", b"", qos=2)
-        other.wait_for_message("there/last")
-        broker.wait_for_message("here/last")
+        broker.publish("here/last/ours", b"", qos=2)
+        other.publish("there/last/theirs", b"", qos=2)
+        other.wait_for_message("there/last/ours")
+        broker.wait_for_message("here/last/theirs")
         expected = sorted(b"%d" % count for count in range(50))
         assert sorted(each.payload for each in other.messages("there/ours")) == expected
         assert sorted(each.payload for each in broker.messages("here/theirs")) == expected
