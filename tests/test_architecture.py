@@ -50,6 +50,8 @@ KNOWN_ONLY_BY = {
 SANS_IO = (
     *("protocol", "pubsub", "simplepub.frames", "mqtt.wire", "mqtt.state"),
     *("admin.request", "admin.parser", "io.upgrade"),
+    *("mqtt.client.login", "mqtt.client.pulse", "mqtt.client.memory", "mqtt.client.dialogue"),
+    *("mqtt.bridging.topics", "mqtt.bridging.translator"),
 )
 """Rooms that take bytes, events and `now`, and give events, bytes and deadlines."""
 

@@ -281,6 +281,7 @@ SETTINGS = [(name, field) for name, kind in SECTIONS.items() for field in attrs.
 
 def described(kind: type, name: str) -> str:
     """The string beneath a setting in config.py, on one line."""
+    kind = next(each for each in kind.__mro__ if name in vars(each)["__annotations__"])
     body = ast.parse(inspect.getsource(kind)).body[0]
     assert isinstance(body, ast.ClassDef)
     for statement, following in zip(body.body, body.body[1:], strict=False):

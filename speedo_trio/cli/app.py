@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from speedo_trio.cli.effective import effective_toml
-from speedo_trio.cli.file import add_file
 from speedo_trio.cli.listing import protocol_list
 from speedo_trio.cli.mistakes import Mistake, explain
 from speedo_trio.cli.origins import Origins
@@ -63,7 +62,7 @@ _SUB_HELP = """Subscribe to topics at a broker, and write the messages that come
 _GENERAL = Group("General", sort_key=0)
 
 _Settings = Annotated[Settings | None, Parameter(name="*")]  # None: nothing was set
-# Commands have it for the help; `add_file` reads it.
+# Commands have it for the help; `SettingsFile` reads it.
 _File = Annotated[Path | None, Parameter(group=_GENERAL, metavar="FILE", show_default=False)]
 _Traceback = Annotated[bool, Parameter(group=_GENERAL, show_default=False)]
 _Origins = Annotated[Origins, Parameter(parse=False)]
@@ -89,13 +88,13 @@ def serve(
     from speedo_trio.cli.run import run_server  # noqa: PLC0415
     from speedo_trio.cli.supervisor import run_processes  # noqa: PLC0415
 
-    reading = Reading(settings or Settings(), origins, traceback)
-    reading.check_processes()
+    reading = Reading.of(settings, origins, traceback=traceback)
+    reading.check()
     child = Child.from_environment()
     admin = reading.admin()
     if child is None and reading.settings.processes > 1:
         return run_processes(reading.settings, reread)
-    return run_server(reading.settings, reading.factory(), reread, child, admin)
+    return run_server(reading.settings, reading.factories(), reread, child, admin)
 
 
 def check(
@@ -111,9 +110,9 @@ def check(
         config: A TOML file with settings, also TRIO_SPEEDO_CONFIG.
         traceback: When the protocol cannot be imported, show the traceback.
     """
-    reading = Reading(settings or Settings(), origins, traceback)
-    reading.check_processes()
-    reading.factory()
+    reading = Reading.of(settings, origins, traceback=traceback)
+    reading.check()
+    reading.factories()
     reading.admin()
     say(effective_toml(reading.settings, origins))
     return 0
@@ -132,7 +131,7 @@ def make_app(origins: Origins) -> App:
         help=_HELP,
         version=_version,
         version_format="plaintext",  # Markdown would take 50 ms
-        config=(add_variables, add_file, origins),  # after the flags; who comes first wins
+        config=(add_variables, origins.file, origins),  # after the flags; who comes first wins
         default_parameter=Parameter(
             negative=(),
             json_dict=False,  # one way to write a setting is enough
@@ -202,7 +201,7 @@ def _reread(words: Sequence[str]) -> Reading:
     except ConfigError as error:
         raise Mistake(str(error)) from error
     given = bound.arguments
-    return Reading(given.get("settings") or Settings(), origins, given.get("traceback", False))
+    return Reading.of(given.get("settings"), origins, traceback=given.get("traceback", False))
 
 
 def run(words: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import fields
+from attrs import evolve, fields
 
 from speedo_trio.broker.broker import Broker
 from speedo_trio.mqtt.service import MQTT
@@ -16,18 +16,27 @@ if TYPE_CHECKING:
 
 KEPT: dict[str, tuple[str, ...]] = {"mqtt": ("broker", "mqtt"), "simplepub": ("broker",)}
 """By protocol: the sections of what holds messages or sessions, which can't change meanwhile."""
-_CHANGING = {"simplepub": ("simplepub",)}
+_CHANGING: dict[str, tuple[str, ...]] = {"simplepub": ("simplepub",)}
 """By protocol: the sections that hold for new connections."""
 
 
-def make_simplepub(settings: Settings) -> SimplePub:
-    """SimplePub on a broker of its own."""
-    return SimplePub(Broker(settings.broker), settings.simplepub)
+_LIVE: dict[str, tuple[str, ...]] = {"mqtt": ("sys_interval",)}
+"""By section: what can change all the same."""
 
 
-def make_mqtt(settings: Settings) -> MQTT:
-    """MQTT on a broker of its own."""
-    return MQTT(Broker(settings.broker), settings.mqtt)
+def make_simplepub(settings: Settings, broker: Broker | None = None) -> SimplePub:
+    """SimplePub on a broker, its own if none is given."""
+    return SimplePub(broker or Broker(settings.broker), settings.simplepub)
+
+
+def make_mqtt(settings: Settings, broker: Broker | None = None) -> MQTT:
+    """MQTT on a broker, its own if none is given."""
+    return MQTT(
+        broker or Broker(settings.broker),
+        settings.mqtt,
+        sys_interval=settings.mqtt.sys_interval,
+        bridges=settings.bridges,
+    )
 
 
 def successor(
@@ -41,6 +50,7 @@ def successor(
             clients stay with the broker that they have.
     """
     if isinstance(running, MQTT) and isinstance(read, MQTT):
+        running.sys_interval = read.sys_interval
         return running
     if not (isinstance(running, SimplePub) and isinstance(read, SimplePub)):
         return read
@@ -52,13 +62,36 @@ def successor(
 def protocol_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     """The names of the settings of protocols that differ: those that can change, those that can't.
 
-    Nothing when the protocol is another one, or has no such settings.
+    Nothing when the protocols are others, or have no such settings.
     """
-    name = new.protocol
-    if old.protocol != name:
+    names = new.protocols
+    if old.protocols != names:
         return [], []
-    changing, kept = _CHANGING.get(name, ()), KEPT.get(name, ())
-    return _differing(old, new, changing), _differing(old, new, kept)
+    changing = _differing(old, new, _sections(_CHANGING, names))
+    kept = _differing(old, new, _sections(KEPT, names))
+    if "mqtt" in names and old.bridges != new.bridges:
+        kept.append("mqtt.bridges")
+    live = {f"{section}.{name}" for section, each in _LIVE.items() for name in each}
+    return (
+        [*changing, *(name for name in kept if name in live)],
+        [name for name in kept if name not in live],
+    )
+
+
+def kept_settings(old: Settings, new: Settings) -> dict[str, object]:
+    """The sections that stay as they are after a reload, but for what can change in them."""
+    kept: dict[str, object] = {}
+    for section in _sections(KEPT, new.protocols):
+        live = {name: getattr(getattr(new, section), name) for name in _LIVE.get(section, ())}
+        kept[section] = evolve(getattr(old, section), **live)
+    if "mqtt" in new.protocols:
+        kept["bridges"] = old.bridges
+    return kept
+
+
+def _sections(by_protocol: dict[str, tuple[str, ...]], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The sections of all these protocols, each once."""
+    return tuple(dict.fromkeys(each for name in names for each in by_protocol.get(name, ())))
 
 
 def _differing(old: Settings, new: Settings, sections: tuple[str, ...]) -> list[str]:

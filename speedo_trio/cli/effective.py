@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from speedo_trio.cli.bridges import bridges_toml
 from speedo_trio.cli.settings import get_setting, setting_keys
 from speedo_trio.logs.text import printable
 
@@ -23,6 +24,8 @@ def effective_toml(settings: Settings, origins: Origins) -> str:
             rows += [("", ""), (f"[{section}]", "")]
         keys = (*sections, name)
         rows.append((f"{name} = {_toml(get_setting(settings, keys))}", origins.of(keys)))
+    if settings.bridges:
+        rows += [("", ""), *((line, "") for line in bridges_toml(settings.bridges))]
     width = max(len(text) for text, _ in rows)
     return "\n".join(
         f"{text:<{width}}  # {printable(origin)}" if origin else text for text, origin in rows

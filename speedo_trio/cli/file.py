@@ -11,29 +11,45 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import define
 from cyclopts.config import Dict
 
+from speedo_trio.cli.bridges import read_bridges
 from speedo_trio.cli.mistakes import ALL, Mistake, suggestion
 from speedo_trio.cli.settings import SECTIONS, check_setting, setting_keys
 
 if TYPE_CHECKING:
     from cyclopts import App, ArgumentCollection
 
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
 
-def add_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Give the settings of the file, if one is asked for, to those arguments that have none yet.
 
-    Raises:
-        Mistake: the file cannot be read, is no TOML, or has a key that is no setting.
-        ConfigError: a value is not allowed, even if a flag or variable overrides it.
-    """
-    named = arguments.get("--config", None)
-    if named is None or not named.tokens:
-        return
-    path = named.tokens[0].value
-    table = _read(path)
-    _check(path, table)
-    Dict(table, source=path, use_commands_as_keys=False)(app, commands, arguments)
+@define
+class SettingsFile:
+    """The file, if one is asked for: a source of the app's settings."""
+
+    bridges: tuple[BridgeSettings, ...] = ()
+    """The bridges that it has, which no flag or variable can tell."""
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        """Give the settings of the file to those arguments that have none yet.
+
+        Raises:
+            Mistake: the file cannot be read, is no TOML, or has a key that is no setting.
+            ConfigError: a value is not allowed, even if a flag or variable overrides it.
+        """
+        named = arguments.get("--config", None)
+        if named is None or not named.tokens:
+            return
+        path = named.tokens[0].value
+        table = _read(path)
+        mqtt = table.get("mqtt")
+        if isinstance(mqtt, dict) and "bridges" in mqtt:
+            self.bridges = read_bridges(path, mqtt.pop("bridges"))
+            if not mqtt:
+                del table["mqtt"]  # Cyclopts would take nothing for a value
+        _check(path, table)
+        Dict(table, source=path, use_commands_as_keys=False)(app, commands, arguments)
 
 
 def _read(path: str) -> dict[str, Any]:  # Any: whatever TOML holds

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from cyclopts import UNSET
 
+from speedo_trio.cli.file import SettingsFile
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.settings import LISTS, TEXTS, check_setting, from_text
 
@@ -21,6 +22,8 @@ class Origins:
     """Remembers where settings came from; the last of the app's sources, so it sees them all."""
 
     _tokens: dict[Keys, Token] = field(factory=dict, init=False)
+    file: SettingsFile = field(factory=SettingsFile, init=False)
+    """The source before this one."""
 
     def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         """Note the origin of each setting that was given, and check flags and variables.

@@ -70,17 +70,22 @@ def _path(value: str) -> str:
     return value.partition("[")[0].strip()  # after it may come extras, which say nothing here
 
 
-def find_protocol(settings: Settings) -> ProtocolHandlerFactory:
-    """The factory of the protocol that the settings ask for.
+def find_protocol(settings: Settings, name: str, broker: object = None) -> ProtocolHandlerFactory:
+    """The factory of a protocol that the settings ask for.
+
+    Args:
+        settings: what it is made from, if it is.
+        name: which one.
+        broker: a broker to share; None: it makes its own, if it needs one.
 
     Raises:
         Mistake: there is none, several plugins have the name, or it cannot be imported.
     """
-    maker = _MAKERS.get(settings.protocol)
+    maker = _MAKERS.get(name)
     if maker is None:
-        return find_factory(settings.protocol)
-    make = cast("Callable[[Settings], ProtocolHandlerFactory]", load(maker))
-    return make(settings)
+        return find_factory(name)
+    make = cast("Callable[[Settings, object], ProtocolHandlerFactory]", load(maker))
+    return make(settings, broker)
 
 
 def find_factory(text: str) -> ProtocolHandlerFactory:

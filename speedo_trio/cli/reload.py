@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, evolve, field
 
-from speedo_trio.cli.brokers import KEPT, protocol_changes, successor
+from speedo_trio.cli.brokers import kept_settings, protocol_changes, successor
 from speedo_trio.cli.mistakes import Mistake
+from speedo_trio.cli.others import Others
 from speedo_trio.errors import ConfigError
 from speedo_trio.events import Reconfigured
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
     from speedo_trio.server import Server
 
-NEED_RESTART = ("bind", "processes", "admin", "admin_token_file")
+NEED_RESTART = ("bind", "also", "processes", "admin", "admin_token_file")
 """Settings of the command that can't change while it runs; `Server.reconfigure` knows its own."""
 
 _LOG = ("log_format", "log_level")
@@ -38,6 +39,8 @@ class Reloader:
     _log: CommandLog
     _voice: Voice
     _notifier: Notifier
+    _others: Others = field(factory=Others)
+    """What is served beside."""
     _limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1))
 
     async def reload(self, server: Server) -> None:
@@ -48,25 +51,27 @@ class Reloader:
         """
         self._notifier.reloading()
         try:
-            settings, factory = await trio.to_thread.run_sync(
+            settings, factories = await trio.to_thread.run_sync(
                 self._read, abandon_on_cancel=True, limiter=self._limiter
             )
-            self._voice.reloaded(self._apply(server, settings, factory))
+            self._voice.reloaded(self._apply(server, settings, factories))
         except (Mistake, ConfigError) as error:
             self._voice.not_reloaded(str(error))
         self._notifier.ready()
 
-    def _read(self) -> tuple[Settings, ProtocolHandlerFactory]:
+    def _read(self) -> tuple[Settings, list[ProtocolHandlerFactory]]:
         reading: Reading = self._reread()
-        return reading.settings, reading.factory()
+        return reading.settings, reading.factories()
 
     def _apply(
-        self, server: Server, settings: Settings, factory: ProtocolHandlerFactory
+        self, server: Server, settings: Settings, factories: list[ProtocolHandlerFactory]
     ) -> Reconfigured:
         """What was changed, and what could not be."""
-        factory = successor(self._factory, factory)
-        event = server.reconfigure(config=settings.config, factory=factory)
+        factory = successor(self._factory, factories[0])
+        events = [server.reconfigure(config=settings.config, factory=factory)]
         self._factory = factory
+        same = settings.also == self._settings.also
+        events += self._others.reconfigure(settings.config, factories[1:] if same else ())
         running = {name: getattr(self._settings, name) for name in NEED_RESTART}
         needs_restart = [name for name in running if getattr(settings, name) != running[name]]
         changed = [
@@ -76,13 +81,16 @@ class Reloader:
             needs_restart += changed
             changed = []
         ours, kept = protocol_changes(self._settings, settings)
-        others = [name for name in event.changed if not ours or name != "factory"]
-        if settings.protocol == self._settings.protocol:  # else its broker was made from these
-            running |= {
-                name: getattr(self._settings, name) for name in KEPT.get(settings.protocol, ())
-            }
+        others = [name for name in _joined(events, "changed") if not ours or name != "factory"]
+        if settings.protocols == self._settings.protocols:  # else a broker was made from these
+            running |= kept_settings(self._settings, settings)
         self._settings = evolve(settings, **running)
         return Reconfigured(
             changed=(*others, *ours, *changed),
-            needs_restart=(*needs_restart, *event.needs_restart, *kept),
+            needs_restart=(*needs_restart, *_joined(events, "needs_restart"), *kept),
         )
+
+
+def _joined(events: list[Reconfigured], what: str) -> list[str]:
+    """What several servers tell, each name once."""
+    return list(dict.fromkeys(name for event in events for name in getattr(event, what)))

@@ -15,8 +15,10 @@ from speedo_trio.cli.log import CommandLog
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.notify import Notifier
 from speedo_trio.cli.orders import Order, Orders, open_orders
+from speedo_trio.cli.others import Other, Others
 from speedo_trio.cli.output import complain
 from speedo_trio.cli.reload import Reloader
+from speedo_trio.cli.settings import also_binds
 from speedo_trio.cli.tuning import tune
 from speedo_trio.cli.voice import OwnVoice
 from speedo_trio.errors import BindError
@@ -25,6 +27,8 @@ from speedo_trio.logs.event_log import EventLog
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from speedo_trio.cli.admin import AdminEndpoint
     from speedo_trio.cli.admin_plan import AdminPlan
     from speedo_trio.cli.child import Child
@@ -43,20 +47,34 @@ SLACK = 1.0
 
 def run_server(
     settings: Settings,
-    factory: ProtocolHandlerFactory,
+    factories: Sequence[ProtocolHandlerFactory],
     reread: Reread,
     child: Child | None = None,
     admin: AdminPlan | None = None,
 ) -> int:
-    """Serve until a signal, or as one process of several; returns the exit status."""
+    """Serve until a signal, or as one process of several; returns the exit status.
+
+    Args:
+        settings: what to serve and where.
+        factories: one for each of ``settings.protocols``.
+        reread: reads the settings again.
+        child: this process, if it is one of several.
+        admin: the admin endpoint, if there is to be one.
+    """
     log = CommandLog.set_up(settings, None if child is None else child.number)
     events = EventLog()
     voice = OwnVoice(settings, events) if child is None else child.voice(events)
     notifier = Notifier.from_environment()
-    reloader = Reloader(settings, factory, reread, log, voice, notifier)
+    factory, *more = factories
+    others = Others(
+        Other(name, binds, each, OwnVoice(settings, events, name).observe)
+        for (name, binds), each in zip(also_binds(settings.also).items(), more, strict=True)
+    )
+    reloader = Reloader(settings, factory, reread, log, voice, notifier, others)
     tune()
     endpoint = _admin_endpoint(admin, child)
-    return trio.run(Run(settings, factory, voice, notifier, reloader, child, endpoint).run)
+    run = Run(settings, factory, voice, notifier, reloader, child, endpoint, others)
+    return trio.run(run.run)
 
 
 def _admin_endpoint(plan: AdminPlan | None, child: Child | None) -> AdminEndpoint | None:
@@ -79,6 +97,7 @@ class Run:
         reloader: Reloader,
         child: Child | None = None,
         admin: AdminEndpoint | None = None,
+        others: Others | None = None,
     ) -> None:
         self._config = settings.config
         self._binds = settings.bind if child is None else child.binds
@@ -88,6 +107,7 @@ class Run:
         self._reloader = reloader
         self._child = child
         self._admin = admin
+        self._others = Others() if others is None else others
         self._server: Server | None = None
         self._starting = trio.CancelScope()
         self._reload_asked = trio.Event()
@@ -138,7 +158,7 @@ class Run:
 
     def _stop(self) -> None:
         if not self._everything.cancel_called and self._server is not None:
-            self._cut = len(self._server.connections)
+            self._cut = self._connections
         self._everything.cancel()
 
     async def _serve(self) -> int:
@@ -156,6 +176,7 @@ class Run:
                     if self._admin is not None:
                         await self._admin.open()
                     self._server = await nursery.start(start)
+                    await self._others.start(nursery, self._config)
                     if self._admin is not None:
                         self._voice.admin(await self._admin.start(nursery, self._server))
             except (BindError, Mistake) as error:
@@ -163,6 +184,7 @@ class Run:
                 nursery.cancel_scope.cancel()  # what the admin endpoint found too late
                 return CANNOT_LISTEN if isinstance(error, BindError) else MISTAKE
             if self._server is None:
+                nursery.cancel_scope.cancel()
                 return CLEAN  # a signal came before it listened
             self._notifier.ready(self._status())
             nursery.start_soon(self._reload_when_asked, self._server)
@@ -180,18 +202,26 @@ class Run:
                 await self._reloader.reload(server)
 
     async def _drain(self, server: Server) -> int:
-        self._dropped_before = server.stats().dropped
+        self._dropped_before = self._dropped(server)
         timeouts = server.config.timeouts
         most = timeouts.grace + timeouts.kill_after + SLACK
         self._notifier.stopping(most, f"draining {self._status()}")
-        report = await server.drain()
-        return CLEAN if report.clean else DROPPED
+        reports = await self._others.drain(server)
+        return CLEAN if all(report.clean for report in reports) else DROPPED
+
+    def _dropped(self, server: Server) -> int:
+        return server.stats().dropped + self._others.dropped
 
     def _tell_hard_stop(self) -> int:
         server = self._server
-        dropped = 0 if server is None else server.stats().dropped - self._dropped_before
+        dropped = 0 if server is None else self._dropped(server) - self._dropped_before
         self._voice.stopped(self._cut, dropped)
         return DROPPED if self._cut or dropped else CLEAN
 
     def _status(self) -> str:
-        return "" if self._server is None else counted(len(self._server.connections), "connection")
+        return "" if self._server is None else counted(self._connections, "connection")
+
+    @property
+    def _connections(self) -> int:
+        first = 0 if self._server is None else len(self._server.connections)
+        return first + self._others.connections

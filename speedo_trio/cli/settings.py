@@ -14,18 +14,19 @@ from cyclopts import Group, Parameter
 from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConfigError
-from speedo_trio.mqtt.state.capabilities import Capabilities
+from speedo_trio.mqtt.bridging.settings import BridgeSettings  # noqa: TC001  # Cyclopts wants it
+from speedo_trio.mqtt.settings import MQTTSettings
 from speedo_trio.simplepub.settings import SimplePubSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 SERVER_SECTIONS: dict[str, type] = get_type_hints(Config)
 """The sections of a server's configuration, by name."""
 
 PROTOCOL_SECTIONS: dict[str, type] = {
     "broker": BrokerLimits,
-    "mqtt": Capabilities,
+    "mqtt": MQTTSettings,
     "simplepub": SimplePubSettings,
 }
 """The sections of protocols that are shipped."""
@@ -35,14 +36,14 @@ SECTIONS: dict[str, type] = {**SERVER_SECTIONS, **PROTOCOL_SECTIONS}
 Keys: TypeAlias = tuple[str, ...]
 """A setting's path: ``("bind",)``, ``("limits", "connections")``."""
 
-LISTS: set[Keys] = {("bind",), ("mqtt", "versions")}
+LISTS: set[Keys] = {("bind",), ("also",), ("mqtt", "versions")}
 """The settings that may be given several times."""
 
 LogFormat: TypeAlias = Literal["text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 TEXTS: set[Keys] = {
-    *(("protocol",), ("bind",), ("admin",), ("admin_token_file",)),
+    *(("protocol",), ("bind",), ("also",), ("admin",), ("admin_token_file",)),
     *(("log_format",), ("log_level",)),
     *(("mqtt", "versions"), ("mqtt", "server_reference")),
 }
@@ -51,6 +52,8 @@ TEXTS: set[Keys] = {
 DEFAULT_BIND = "tcp://localhost:9292"
 DEFAULT_BINDS = {"mqtt": "tcp://localhost:1883"}
 """Where protocols listen that have a port of their own."""
+
+EXAMPLE_ALSO = "simplepub=tcp://localhost:9292"
 
 _MOST_PROCESSES = 1024
 
@@ -75,6 +78,30 @@ def _binds(settings: object, attribute: Attribute[tuple[str, ...]], value: objec
         raise ConfigError(f'bind is {value!r}; allowed is a list such as ["{DEFAULT_BIND}"]')
     for bind in value:  # type: ignore[attr-defined]  # a list or tuple, says strings
         parse_bind(bind)
+
+
+def _also(settings: object, attribute: Attribute[tuple[str, ...]], value: object) -> None:
+    from speedo_trio.io.binds import parse_bind  # noqa: PLC0415  # it imports Trio
+
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise ConfigError(f'also is {value!r}; allowed is a list such as ["{EXAMPLE_ALSO}"]')
+    for text in value:
+        name, equals, bind = text.partition("=")
+        if not name or (equals and not bind):
+            raise ConfigError(
+                f"also is {text!r}; allowed is a protocol, or PROTOCOL=URL such as {EXAMPLE_ALSO}"
+            )
+        if equals:
+            parse_bind(bind)
+
+
+def also_binds(also: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Where each protocol of ``also`` listens, in their order."""
+    found: dict[str, tuple[str, ...]] = {}
+    for text in also:
+        name, _, bind = text.partition("=")
+        found[name] = (*found.get(name, ()), bind or DEFAULT_BINDS.get(name, DEFAULT_BIND))
+    return found
 
 
 def _admin(settings: object, attribute: Attribute[str | None], value: object) -> None:
@@ -145,6 +172,12 @@ class Settings:
     unix:/path?mode=660, tls://host:port?cert=file, ws://host:port, wss://host:port?cert=file,
     fd://3, systemd:name; +proxy after a scheme for PROXY headers. Give it again for more
     addresses. By default tcp://localhost:9292, and tcp://localhost:1883 for mqtt."""
+    also: Annotated[
+        tuple[str, ...], Parameter(group=_SERVING, metavar="PROTOCOL=URL", show_default=False)
+    ] = field(default=(), validator=_also, kw_only=True)
+    """More protocols to serve in the same process: a name or package.module:Factory, and a URL as
+    for "bind". Without =URL they listen where they would by default. mqtt and simplepub then have
+    the same topics."""
     admin: _AdminURL = field(default=None, converter=_url_or_none, validator=_admin, kw_only=True)
     """Where to show what the server does, over HTTP: a page, JSON, health and metrics. Like a bind,
     such as tcp://localhost:9293."""
@@ -178,12 +211,21 @@ class Settings:
     broker: Annotated[BrokerLimits, Parameter(group=_section_group(BrokerLimits, 6))] = field(
         factory=BrokerLimits, kw_only=True
     )
-    mqtt: Annotated[Capabilities, Parameter(group=_section_group(Capabilities, 7))] = field(
-        factory=Capabilities, kw_only=True
+    mqtt: Annotated[MQTTSettings, Parameter(group=_section_group(MQTTSettings, 7))] = field(
+        factory=MQTTSettings, kw_only=True
     )
     simplepub: Annotated[
         SimplePubSettings, Parameter(group=_section_group(SimplePubSettings, 8))
     ] = field(factory=SimplePubSettings, kw_only=True)
+
+    bridges: Annotated[tuple[BridgeSettings, ...], Parameter(parse=False)] = field(
+        default=(), kw_only=True
+    )
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The names of all that is served."""
+        return (self.protocol, *also_binds(self.also))
 
     @property
     def config(self) -> Config:
@@ -193,7 +235,7 @@ class Settings:
 
 def setting_keys() -> list[Keys]:
     """The path of every setting, in the order of a configuration file."""
-    top: list[Keys] = [(a.name,) for a in fields(Settings) if a.name not in SECTIONS]
+    top: list[Keys] = [(a.name,) for a in fields(Settings) if a.name not in {*SECTIONS, "bridges"}]
     return top + [(name, a.name) for name, kind in SECTIONS.items() for a in fields(kind)]
 
 

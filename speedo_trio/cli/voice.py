@@ -51,9 +51,18 @@ class Voice(ABC):
 class OwnVoice(Voice):
     """That of a process that speaks for itself."""
 
-    def __init__(self, settings: Settings, log: EventLog) -> None:
+    def __init__(self, settings: Settings, log: EventLog, protocol: str | None = None) -> None:
+        """Speak.
+
+        Args:
+            settings: with which it serves.
+            log: who logs events.
+            protocol: one that is served beside the first; None: the first.
+        """
         self._log = log
-        self._protocol = settings.protocol
+        self._protocol = protocol or settings.protocol
+        self._first = protocol is None
+        self._before = f"{self._protocol}: " if settings.also else ""
         self._logs_all = settings.log_format == "json"
 
     def tell(self, line: str) -> None:
@@ -77,17 +86,18 @@ class OwnVoice(Voice):
             case Listening():
                 for address in event.addresses:
                     say(f"serving {self._protocol} on {address}")
-                if sys.stdout is not None and sys.stdout.isatty():
+                if self._first and sys.stdout is not None and sys.stdout.isatty():
                     say("Ctrl-C to drain, twice to stop at once")
             case DrainStarted():
                 self.draining(counted(event.connections, "connection"), event.grace)
             case Drained():
                 self._log.flush()
-                say(str(event.report))
+                say(f"{self._before}{event.report}")
 
     def draining(self, what: str, grace: float) -> None:
         """A drain of `what` has begun."""
-        self.tell(f"draining {what}, up to {round(grace, 2):g} s; again to stop at once")
+        times = f"up to {round(grace, 2):g} s; again to stop at once"
+        self.tell(f"{self._before}draining {what}, {times}")
 
     def admin(self, urls: Iterable[str]) -> None:
         for url in urls:

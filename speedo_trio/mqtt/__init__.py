@@ -1,6 +1,9 @@
 """An MQTT broker: MQTT 3.1, 3.1.1 and 5.0 on the house's own terms, as any user's protocol."""
 
+from speedo_trio.mqtt.bridging.settings import BridgeSettings as BridgeSettings
+from speedo_trio.mqtt.bridging.settings import BridgeTopic as BridgeTopic
 from speedo_trio.mqtt.embedding import MQTTServer as MQTTServer
+from speedo_trio.mqtt.embedding import bridge as bridge
 from speedo_trio.mqtt.embedding import serve_mqtt as serve_mqtt
 from speedo_trio.mqtt.events import ClientConnected as ClientConnected
 from speedo_trio.mqtt.events import ClientDisconnected as ClientDisconnected
@@ -48,6 +51,8 @@ __all__ = [
     "AuthenticationRequest",
     "AuthorisePublish",
     "AuthoriseSubscribe",
+    "BridgeSettings",
+    "BridgeTopic",
     "Capabilities",
     "Challenge",
     "ClientConnected",
@@ -78,6 +83,7 @@ __all__ = [
     "Transform",
     "Unsubscribed",
     "Version",
+    "bridge",
     "run_in_thread",
     "serve_mqtt",
 ]

@@ -21,7 +21,7 @@ from speedo_trio.mqtt.traffic import Traffic
 from speedo_trio.mqtt.wills import Wills
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from speedo_trio.broker.core import BrokerCore
     from speedo_trio.mqtt.events import MQTTEvent
@@ -55,7 +55,7 @@ class Service:
         self.sessions: Register = Register(capabilities, hub, make=BrokerSession.make)
         self.caretaker: Caretaker = Caretaker(self.sessions, core.clock, core.flush)
         self.traffic: Traffic = Traffic()
-        self._sys = SysTopics(core, hub, self.sessions, self.traffic, sys_interval)
+        self.sys_topics: SysTopics = SysTopics(core, hub, self.sessions, self.traffic, sys_interval)
         self._one = trio.Lock()
 
     @property
@@ -63,10 +63,16 @@ class Service:
         """Whether anybody wants to know who the clients are."""
         return self.asking != NOTHING or self.tell is not None
 
-    async def run(self) -> None:
-        """Do what is of no single connection until cancelled. A second task waits for the first."""
+    async def run(self, *others: Callable[[], Awaitable[object]]) -> None:
+        """Do what is of no single connection until cancelled. A second task waits for the first.
+
+        Args:
+            others: more tasks to run.
+        """
         async with self._one, trio.open_nursery() as nursery:
-            for one in (self.caretaker, self._wills, self._teller, self._sys):
+            for other in others:
+                nursery.start_soon(other)
+            for one in (self.caretaker, self._wills, self._teller, self.sys_topics):
                 if one is not None:
                     nursery.start_soon(one.run)
 

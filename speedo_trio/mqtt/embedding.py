@@ -18,8 +18,13 @@ from speedo_trio.mqtt.service import MQTT
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+    from typing import NoReturn
+
     from speedo_trio.broker.limits import BrokerLimits
     from speedo_trio.events import Address, DrainReport, Observer
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.subscription import MQTTSubscription
     from speedo_trio.mqtt.wire.properties import Properties
@@ -118,6 +123,7 @@ async def serve_mqtt(
     broker: Broker | None = None,
     hooks: Hooks = NO_HOOKS,
     sys_interval: float = SYS_INTERVAL,
+    bridges: Iterable[BridgeSettings] = (),
     observer: Observer | None = DEFAULT_OBSERVER,
     task_status: trio.TaskStatus[MQTTServer] = trio.TASK_STATUS_IGNORED,
 ) -> DrainReport:
@@ -139,6 +145,7 @@ async def serve_mqtt(
         hooks: what decides and sees what clients do.
         sys_interval: seconds between two looks at what ``$SYS/broker/...`` tells; 0: it tells
             nothing.
+        bridges: other brokers to connect to.
         observer: gets the events of server and broker; an `EventLog` unless given, None for nobody.
         task_status: given by `trio.Nursery.start`; gets the `MQTTServer`.
 
@@ -146,7 +153,8 @@ async def serve_mqtt(
         What the drain did. `MQTTServer.drain` starts it.
 
     Raises:
-        ConfigError: both a broker and limits, or an interval that is not allowed.
+        ConfigError: both a broker and limits, an interval that is not allowed, or two bridges with
+            one name.
         BindError: an address cannot be listened on, or a certificate can't be used; then nothing
             was started.
 
@@ -156,7 +164,7 @@ async def serve_mqtt(
         raise ConfigError("limits and a broker; allowed is one of them, a broker has its own")
     observer = EventLog() if observer is DEFAULT_OBSERVER else observer
     broker = Broker(limits, observer=observer) if broker is None else broker
-    mqtt = MQTT(broker, capabilities, hooks=hooks, sys_interval=sys_interval)
+    mqtt = MQTT(broker, capabilities, hooks=hooks, sys_interval=sys_interval, bridges=bridges)
     return await serve(
         mqtt,
         *(binds or (DEFAULT_BIND,)),
@@ -164,6 +172,34 @@ async def serve_mqtt(
         observer=observer,
         task_status=_Starting(mqtt, task_status),
     )
+
+
+async def bridge(
+    mqtt: MQTT | MQTTServer,
+    settings: BridgeSettings,
+    *,
+    ssl_context: ssl.SSLContext | None = None,
+) -> NoReturn:
+    """Exchange messages with another broker, until cancelled.
+
+    ::
+
+        topics = [BridgeTopic(filter="sensors/#", remote_prefix="site-7/")]
+        settings = BridgeSettings(name="cloud", url="mqtts://broker.example", topics=topics)
+        nursery.start_soon(bridge, mqtt, settings)
+
+    It connects again whenever the connection has ended, after a while. What is to go out waits in a
+    session of this broker meanwhile. What goes wrong is logged, and the state published.
+
+    Args:
+        mqtt: this broker. It must be served somewhere, or what is large is not sent.
+        settings: which broker to connect to, and which topics go which way.
+        ssl_context: TLS in place of what the settings say.
+
+    On cancel: the other broker is told, which takes a second at most; the session waits.
+    """
+    service = mqtt.mqtt if isinstance(mqtt, MQTTServer) else mqtt
+    await service.bridge(settings, ssl_context=ssl_context)
 
 
 def client_url(address: Address) -> str:

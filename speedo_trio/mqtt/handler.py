@@ -168,6 +168,10 @@ class MQTTHandler(ProtocolHandler):
         if self._service.tell is not None:
             self._service.tell(ClientConnected(client=referee.client, session_present=present))
 
+    def abort(self) -> None:
+        """End the connection without a word, as if the network had lost it."""
+        self.connection.abort()
+
     # What the traffic counts
 
     @property

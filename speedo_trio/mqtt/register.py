@@ -25,6 +25,9 @@ class Host(Protocol):
     def admitted(self, session: Session, *, present: bool) -> None:
         """Its client was taken in, with this session, that was there or is new."""
 
+    def abort(self) -> None:
+        """End the connection without a word, as if the network had lost it."""
+
 
 class Register(Sessions):
     """All sessions. Who runs a client's machine is told when the client is taken in."""

@@ -5,10 +5,12 @@ Next: `speedo_trio.mqtt.state.client`, the machine behind each handler.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from speedo_trio.broker.broker import Broker, encoded, subscription_limits
 from speedo_trio.errors import ConfigError, ProtocolError
+from speedo_trio.mqtt.bridging.bridge import Bridge
+from speedo_trio.mqtt.bridging.settings import check_bridges
 from speedo_trio.mqtt.common import Service
 from speedo_trio.mqtt.handler import MQTTHandler
 from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
@@ -23,6 +25,11 @@ from speedo_trio.mqtt.wire.property_list import encode_properties
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
+    from speedo_trio.mqtt.register import Host
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.protocol.handler import Connection, ProtocolHandler
     from speedo_trio.pubsub.outbox import OverflowPolicy
@@ -46,6 +53,7 @@ class MQTT:
         *,
         hooks: Hooks = NO_HOOKS,
         sys_interval: float = 10.0,
+        bridges: Iterable[BridgeSettings] = (),
     ) -> None:
         """Serve a broker.
 
@@ -55,11 +63,14 @@ class MQTT:
             hooks: what decides and sees what clients do.
             sys_interval: seconds between two looks at what ``$SYS/broker/...`` tells; 0: it tells
                 nothing.
+            bridges: other brokers to connect to, while it is served.
 
         Raises:
-            ConfigError: the interval is not allowed.
+            ConfigError: the interval is not allowed, or two bridges have the same name.
         """
         check_interval(sys_interval)
+        self.bridges: tuple[BridgeSettings, ...] = check_bridges(bridges)
+        """The brokers that it connects to while it is served."""
         self.broker: Broker = Broker() if broker is None else broker
         """What it serves."""
         self.capabilities: Capabilities = Capabilities() if capabilities is None else capabilities
@@ -67,6 +78,19 @@ class MQTT:
         self.hooks: Hooks = hooks
         """What decides and sees what they do."""
         self._service = Service(self.broker.core, self.capabilities, hooks, sys_interval)
+
+    @property
+    def sys_interval(self) -> float:
+        """Seconds between two looks at what ``$SYS/broker/...`` tells; 0: it tells nothing.
+
+        It may be changed at any time. Setting it raises ConfigError for what is no interval.
+        """
+        return self._service.sys_topics.interval
+
+    @sys_interval.setter
+    def sys_interval(self, seconds: float) -> None:
+        check_interval(seconds)
+        self._service.sys_topics.interval = seconds
 
     # What the program does
 
@@ -160,10 +184,8 @@ class MQTT:
         if client is None:
             return False
         assert isinstance(client, Client)
-        handler = client.outside
-        assert isinstance(handler, MQTTHandler)
         if reason is None:
-            handler.connection.abort()
+            cast("Host", client.outside).abort()
         else:
             client.fail(reason, self._service.core.clock())
             self._service.core.flush()  # its will
@@ -188,4 +210,14 @@ class MQTT:
 
     async def attend(self) -> None:
         """See to what happens in time, until cancelled; a server runs it."""
-        await self._service.run()
+        bridges = [Bridge(self._service, each).run for each in self.bridges]
+        await self._service.run(*bridges)
+
+    async def bridge(
+        self, settings: BridgeSettings, *, ssl_context: ssl.SSLContext | None = None
+    ) -> NoReturn:
+        """Connect to another broker, again and again, until cancelled.
+
+        It is for while this is served; `speedo_trio.mqtt.bridge` tells the rest.
+        """
+        await Bridge(self._service, settings, ssl_context).run()

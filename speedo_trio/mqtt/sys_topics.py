@@ -6,6 +6,7 @@ Next: `speedo_trio.mqtt.service`.
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -68,6 +69,7 @@ class SysTopics:
         self._register = register
         self._traffic = traffic
         self._interval = interval
+        self._changed = trio.Event()
         self._began = core.clock()
         self._looked = self._began
         self._told: dict[str, str] = {}
@@ -75,10 +77,24 @@ class SysTopics:
         self._counts: dict[str, int] = dict.fromkeys(_LOADS, 0)
 
     async def run(self) -> None:
-        """Look and publish until cancelled; does nothing when the interval is 0."""
-        while self._interval:
-            await self.look()
-            await trio.sleep(self._interval)
+        """Look and publish until cancelled; does nothing while the interval is 0."""
+        while True:
+            self._changed = trio.Event()
+            if self._interval:
+                await self.look()
+            with trio.move_on_after(self._interval or inf):
+                await self._changed.wait()
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two looks; 0: none is taken."""
+        return self._interval
+
+    @interval.setter
+    def interval(self, seconds: float) -> None:
+        if seconds != self._interval:
+            self._interval = seconds
+            self._changed.set()
 
     async def look(self) -> None:
         """Publish what has changed since it was told."""

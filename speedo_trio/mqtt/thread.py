@@ -27,12 +27,13 @@ from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
 from speedo_trio.mqtt.trio_thread import TrioThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from speedo_trio.broker.limits import BrokerLimits
     from speedo_trio.config import Config
     from speedo_trio.events import Address, Observer
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.message import MQTTMessage
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.subscription import MQTTSubscription
@@ -60,6 +61,7 @@ class MQTTThread:
         limits: BrokerLimits | None = None,
         hooks: Hooks = NO_HOOKS,
         sys_interval: float = SYS_INTERVAL,
+        bridges: Iterable[BridgeSettings] = (),
         observer: Observer | None = DEFAULT_OBSERVER,
     ) -> None:
         """Prepare it; it runs from `start` to `stop`, or for a ``with``."""
@@ -69,6 +71,7 @@ class MQTTThread:
         self._limits = limits
         self._hooks = hooks
         self._sys_interval = sys_interval
+        self._bridges = tuple(bridges)
         self._observer = EventLog() if observer is DEFAULT_OBSERVER else observer
         self._thread: TrioThread[MQTTServer] | None = None
         self._server: MQTTServer | None = None
@@ -108,6 +111,7 @@ class MQTTThread:
             broker=self._new_broker(),
             hooks=self._hooks,
             sys_interval=self._sys_interval,
+            bridges=self._bridges,
             observer=self._observer,
         )
         thread = TrioThread[MQTTServer](serve, "mqtt")
@@ -321,6 +325,7 @@ def run_in_thread(
     limits: BrokerLimits | None = None,
     hooks: Hooks = NO_HOOKS,
     sys_interval: float = SYS_INTERVAL,
+    bridges: Iterable[BridgeSettings] = (),
     observer: Observer | None = DEFAULT_OBSERVER,
 ) -> MQTTThread:
     """Serve MQTT in a thread, for a program that doesn't run on Trio.
@@ -345,6 +350,7 @@ def run_in_thread(
         limits=limits,
         hooks=hooks,
         sys_interval=sys_interval,
+        bridges=bridges,
         observer=observer,
     )
 

@@ -12,13 +12,14 @@ from speedo_trio.mqtt.thread import MQTTThread
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from speedo_trio.broker.broker import Broker
     from speedo_trio.broker.limits import BrokerLimits
     from speedo_trio.broker.message import TopicMessage
     from speedo_trio.config import Config
     from speedo_trio.events import Observer
+    from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.message import MQTTMessage
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.stats import SessionStats
@@ -58,6 +59,7 @@ class MQTTTestBroker(MQTTThread):
         limits: BrokerLimits | None = None,
         hooks: Hooks = NO_HOOKS,
         sys_interval: float = SYS_INTERVAL,
+        bridges: Iterable[BridgeSettings] = (),
         observer: Observer | None = DEFAULT_OBSERVER,
     ) -> None:
         """Prepare it as an `MQTTThread`; without binds it listens on a free port of localhost."""
@@ -68,6 +70,7 @@ class MQTTTestBroker(MQTTThread):
             limits=limits,
             hooks=hooks,
             sys_interval=sys_interval,
+            bridges=bridges,
             observer=observer,
         )
         self._record = Record(RECORDED)

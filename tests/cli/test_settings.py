@@ -13,7 +13,7 @@ def test_every_section_of_the_server_is_there() -> None:
     """A new section of Config must be added to Settings."""
     assert {field.name for field in fields(Config)} == set(SERVER_SECTIONS)
     commands = {"protocol", "bind", "processes", "log_format", "log_level"}
-    commands |= {"admin", "admin_token_file"}
+    commands |= {"also", "bridges", "admin", "admin_token_file"}
     assert {field.name for field in fields(Settings)} == {*commands, *SECTIONS}
 
 
@@ -30,7 +30,7 @@ def test_setting_keys_are_paths() -> None:
 
     assert keys[:2] == [("protocol",), ("bind",)]
     assert [len(key) for key in keys] == sorted(len(key) for key in keys)
-    assert keys[7] == ("limits", "connections")
+    assert keys[8] == ("limits", "connections")
 
 
 @pytest.mark.parametrize(

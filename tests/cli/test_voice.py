@@ -46,6 +46,20 @@ def test_as_text(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFi
     ]
 
 
+def test_one_of_several(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is said of one protocol begins with its name."""
+    settings = Settings(also=("log",))
+    voice = OwnVoice(settings, EventLog(), "log")
+    for event in EVENTS:
+        voice.observe(event)
+
+    assert capsys.readouterr().out.splitlines() == [
+        f"serving log on {PEER}",
+        "log: draining 2 connections, up to 10 s; again to stop at once",
+        f"log: {REPORT}",
+    ]
+
+
 def test_as_json(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is on stdout, all is in the log."""
     caplog.set_level(logging.INFO)

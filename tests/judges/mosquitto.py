@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
 from tests.judges.mqtt_broker import MQTTBroker
 from tests.judges.ports import held_port, wait_for_listener
-from tests.judges.program import Program
+from tests.judges.program import PATIENCE, Program
 
 VERSIONS = ("mqttv31", "mqttv311", "mqttv5")
 """As the option -V has them."""
@@ -98,6 +99,62 @@ class Bridge(Program):
     def path(self, bind: str) -> str | None:
         """It has no Unix socket."""
         return None
+
+    def kill(self) -> None:
+        super().kill()
+        self._held.close()
+
+
+_BROKER = """
+user root
+listener {port} 127.0.0.1
+{more}
+"""
+
+
+class MosquittoBroker(Program):
+    """mosquitto as a broker, which can be killed and started again on its port."""
+
+    def __init__(self, folder: Path, *settings: str, anonymous: bool = True) -> None:
+        """Start it.
+
+        Args:
+            folder: for its configuration.
+            settings: more lines of that.
+            anonymous: whether anybody may connect.
+        """
+        self._held = ExitStack()
+        self._port = self._held.enter_context(held_port())
+        config = folder / "broker.conf"
+        allowed = f"allow_anonymous {str(anonymous).lower()}"
+        config.write_text(_BROKER.format(port=self._port, more="\n".join((allowed, *settings))))
+        self._config = config
+        super().__init__("mosquitto", "-c", str(config))
+        wait_for_listener(self._port)
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"mqtt://127.0.0.1:{self._port}"
+
+    def port(self, bind: str = "tcp") -> int:
+        """Its port."""
+        return self._port
+
+    def path(self, bind: str) -> str | None:
+        """It has no Unix socket."""
+        return None
+
+    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it as a crash would, or a service manager; `again` starts it."""
+        self.send(number)
+        self.popen.wait(PATIENCE)
+        super().kill()
+
+    def again(self) -> None:
+        """Start it again, with what it has kept."""
+        super().__init__("mosquitto", "-c", str(self._config))
+        wait_for_listener(self._port)
 
     def kill(self) -> None:
         super().kill()

@@ -44,7 +44,7 @@ class Scene:
 
     async def look(self, seconds: float = 0.0) -> dict[str, str]:
         self.clock.now += seconds
-        await self.mqtt._service._sys.look()
+        await self.mqtt._service.sys_topics.look()
         found = self.mqtt.broker.retained("$SYS/broker/#")
         return {each.topic.removeprefix("$SYS/broker/"): each.payload.decode() for each in found}
 
@@ -271,3 +271,22 @@ def test_an_interval_that_is_none(seconds: Any) -> None:
     """It is told when the factory is made."""
     with pytest.raises(ConfigError, match="sys_interval"):
         MQTT(sys_interval=seconds)
+
+
+async def test_another_interval(autojump_clock: trio.testing.MockClock) -> None:
+    """It holds at once; 0 stops the looks."""
+    mqtt = MQTT(sys_interval=0)
+    async with serve_in_memory(mqtt, observer=None):
+        await trio.sleep(100)
+        assert list(mqtt.broker.retained("$SYS/#")) == []
+        mqtt.sys_interval = 5
+        await trio.sleep(1)
+        before = list(mqtt.broker.retained("$SYS/#"))
+        mqtt.sys_interval = 0
+        await trio.sleep(100)
+
+    assert before
+    assert list(mqtt.broker.retained("$SYS/#")) == before
+    assert mqtt.sys_interval == 0
+    with pytest.raises(ConfigError, match="sys_interval is -1"):
+        mqtt.sys_interval = -1

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from speedo_trio.cli.flags import checking
+from speedo_trio.cli.pubsub.mqtt_flags import TEXTS
 from speedo_trio.cli.pubsub.plan import PubPlan, SubPlan, check_pub, check_sub
 
 _PUB_EPILOGUE = """Exit status: 0 the server has done it, 1 it could not be reached, refused it or
@@ -62,7 +63,7 @@ pub_app: App = App(
     name="pub",
     usage="trio-speedo pub TOPIC MESSAGE|--file FILE|--lines [OPTIONS]",
     help_epilogue=_PUB_EPILOGUE,
-    config=(checking(PubPlan, "url"),),
+    config=(checking(PubPlan, "url", *TEXTS),),
 )
 pub_app.default(pub)
 
@@ -70,6 +71,6 @@ sub_app: App = App(
     name="sub",
     usage="trio-speedo sub FILTER... [OPTIONS]",
     help_epilogue=_SUB_EPILOGUE,
-    config=(checking(SubPlan, "url", "format"),),
+    config=(checking(SubPlan, "url", "format", *TEXTS),),
 )
 sub_app.default(sub)

@@ -12,7 +12,8 @@ from attrs import field, frozen
 from cyclopts import Group, Parameter
 
 from speedo_trio.cli.flags import number, whole
-from speedo_trio.cli.pubsub.contract import SECURE, scheme_of
+from speedo_trio.cli.pubsub.mqtt_flags import MQTTFlags, MQTTPubFlags, MQTTSubFlags, check_mqtt
+from speedo_trio.cli.pubsub.schemes import SECURE, scheme_of
 from speedo_trio.cli.trust import check_trust
 from speedo_trio.errors import ConfigError
 
@@ -46,11 +47,13 @@ def _format(plan: object, attribute: Attribute[str], value: object) -> None:
 
 
 @frozen(kw_only=True)
-class Connecting:
+class Connecting(MQTTFlags):
     """Which server to connect to, and how."""
 
     url: Annotated[str, _Server] = DEFAULT_URL
-    """The server: simplepub://host:port, simplepub+tls://host:port or simplepub+unix:/path."""
+    """The server: simplepub://host:port, simplepub+tls://host:port, simplepub+unix:/path,
+    mqtt://host:port, mqtts://host:port, mqtt+unix:/path, ws://host:port/path or
+    wss://host:port/path."""
     timeout: Annotated[float, _Server] = field(default=10.0, validator=_SECONDS)
     """Seconds in which the connection must be made, and an answer of the server come."""
     ca: _File = None
@@ -64,35 +67,35 @@ class Connecting:
 
 
 @frozen(kw_only=True)
-class PubPlan(Connecting):
+class PubPlan(Connecting, MQTTPubFlags):
     """What to publish, beside the message on the command line."""
 
     file: Annotated[Path | None, _Source] = None
     """Publish what is in this file, byte for byte; - is stdin."""
     lines: _Switch = False
     """Publish each line of stdin, without its end, as soon as it comes."""
-    retain: _Switch = False
+    retain: Annotated[_Switch, Parameter(alias="-r")] = False
     """Have the server keep the message as the last of its topic. An empty one removes it."""
 
 
 @frozen(kw_only=True)
-class SubPlan(Connecting):
+class SubPlan(Connecting, MQTTSubFlags):
     """How long to listen, and what to write."""
 
-    count: Annotated[int | None, Parameter(group=_MESSAGES, show_default=False)] = field(
-        default=None, validator=whole(1, 10**12, none=True)
+    count: Annotated[int | None, Parameter(group=_MESSAGES, alias="-C", show_default=False)] = (
+        field(default=None, validator=whole(1, 10**12, none=True))
     )
     """End after so many messages were written."""
-    seconds: Annotated[float | None, Parameter(group=_MESSAGES, show_default=False)] = field(
-        default=None, validator=number("a number of seconds", 0.001, _DAY, none=True)
+    seconds: Annotated[float | None, Parameter(group=_MESSAGES, alias="-W", show_default=False)] = (
+        field(default=None, validator=number("a number of seconds", 0.001, _DAY, none=True))
     )
     """End after so many seconds."""
     format: Annotated[Format, Parameter(group=_MESSAGES)] = field(default="text", validator=_format)
     """text is a line with the body, in which a terminal gets control characters as escapes;
     json is an object a line; raw is the bytes of the bodies and nothing between them."""
-    topics: _Switch = False
+    topics: Annotated[_Switch, Parameter(alias="-v")] = False
     """In text, write the topic and a blank before the body."""
-    no_retained: _Switch = False
+    no_retained: Annotated[_Switch, Parameter(alias="-R")] = False
     """Leave out what was retained from before."""
     only_retained: _Switch = False
     """Leave out what was not."""
@@ -104,8 +107,9 @@ def check_connecting(plan: Connecting) -> None:
     Raises:
         ConfigError: they don't; the text tells which, and what is allowed.
     """
-    secure = scheme_of(plan.url).secure
-    check_trust(plan, secure=secure, schemes=SECURE, seen=f"the server is {plan.url}")
+    scheme = scheme_of(plan.url)
+    check_mqtt(plan, mqtt=scheme.mqtt, url=plan.url)
+    check_trust(plan, secure=scheme.secure, schemes=SECURE, seen=f"the server is {plan.url}")
 
 
 def check_pub(message: str | None, plan: PubPlan) -> None:

@@ -16,9 +16,9 @@ from attrs import define, field
 
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.output import complain
-from speedo_trio.cli.pubsub.contract import scheme_of
 from speedo_trio.cli.pubsub.plan import STDIN
 from speedo_trio.cli.pubsub.run import DONE, FAILED, INTERRUPTED, run_work
+from speedo_trio.cli.pubsub.schemes import scheme_of
 from speedo_trio.cli.trust import client_context
 from speedo_trio.errors import SpeedoError
 from speedo_trio.protocol.framing import DelimiterFramer
@@ -74,7 +74,7 @@ class Publishing:
     async def _connect(self, body: bytes | None, patience: trio.CancelScope) -> None:
         scheme = scheme_of(self._plan.url)
         context = client_context(self._plan) if scheme.secure else None
-        async with scheme.connect(self._plan.url, context) as client:
+        async with scheme.connect(self._plan, context) as client:
             patience.deadline = math.inf
             if body is None:
                 await self._publish_lines(client)

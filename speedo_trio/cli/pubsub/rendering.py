@@ -10,6 +10,9 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from attrs import asdict
+
+from speedo_trio.mqtt.client.message import ReceivedMessage
 from speedo_trio.sinks import printable
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from speedo_trio.cli.pubsub.contract import Received
     from speedo_trio.cli.pubsub.plan import SubPlan
+    from speedo_trio.mqtt.wire.properties import Properties
 
 
 def renderer(plan: SubPlan, *, terminal: bool) -> Callable[[Received], bytes]:
@@ -50,4 +54,17 @@ def _json(message: Received) -> bytes:
         line["payload"] = message.payload.decode()
     except UnicodeDecodeError:
         line["payload_base64"] = b64encode(message.payload).decode()
+    if isinstance(message, ReceivedMessage):
+        line["qos"] = message.qos
+        if message.properties is not None:
+            line["properties"] = _properties(message.properties)
     return json.dumps(line).encode() + b"\n"
+
+
+def _properties(properties: Properties) -> dict[str, object]:
+    """Those that there are, by their names; bytes that are no text as what stands for them."""
+    return {
+        name: value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+        for name, value in asdict(properties).items()
+        if value not in (None, ())
+    }

@@ -9,12 +9,14 @@ import trio
 
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.output import complain
+from speedo_trio.cli.pubsub.contract import Refused
 from speedo_trio.errors import (
     ConfigError,
     ConnectionClosed,
     FrameTooLong,
     ProtocolError,
     TopicError,
+    UnsendablePacket,
 )
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 DONE, FAILED, MISTAKE, UNFINISHED, INTERRUPTED = 0, 1, 2, 3, 130
 """The exit statuses of ``pub`` and ``sub``."""
+
+
+_MISTAKES = (Mistake, ConfigError, TopicError, FrameTooLong, UnsendablePacket, UnicodeError)
 
 
 class Work(Protocol):
@@ -57,9 +62,9 @@ async def _told(work: Work) -> int:
     """Do the work; what it raises is told."""
     try:
         return await work.run()
-    except (Mistake, ConfigError, TopicError, FrameTooLong, UnicodeError) as error:
+    except _MISTAKES as error:
         complain(str(error))
         return MISTAKE
-    except (ConnectionClosed, ProtocolError) as error:
+    except (ConnectionClosed, ProtocolError, Refused) as error:
         complain(str(error))
         return FAILED

@@ -15,9 +15,9 @@ from attrs import define, field
 
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.output import complain
-from speedo_trio.cli.pubsub.contract import scheme_of
 from speedo_trio.cli.pubsub.rendering import renderer
 from speedo_trio.cli.pubsub.run import DONE, FAILED, INTERRUPTED, UNFINISHED, run_work
+from speedo_trio.cli.pubsub.schemes import scheme_of
 from speedo_trio.cli.pubsub.writing import Writer
 from speedo_trio.cli.trust import client_context
 from speedo_trio.errors import SpeedoError
@@ -103,7 +103,7 @@ class Subscribing:
         scheme = scheme_of(self._plan.url)
         context = client_context(self._plan) if scheme.secure else None
         with trio.move_on_after(self._plan.timeout) as patience:
-            async with scheme.connect(self._plan.url, context) as client:
+            async with scheme.connect(self._plan, context) as client:
                 self._waiting_for = "answer"
                 patience.deadline = trio.current_time() + self._plan.timeout
                 await client.subscribe(*self._filters)

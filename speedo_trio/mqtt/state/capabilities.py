@@ -31,6 +31,11 @@ _NAMES: Final[dict[str, Version]] = {
 }
 
 
+def version_named(name: VersionName) -> Version:
+    """The version that is called so."""
+    return _NAMES[name]
+
+
 def _versions(owner: object, attribute: Attribute[Any], value: object) -> None:
     if not isinstance(value, tuple | list) or not value or not set(value) <= set(_NAMES):
         raise ConfigError(

@@ -351,7 +351,7 @@ class Outgoing:
 
     def _send_first(self, message: Message, publication: MQTTPublication, waited: int) -> bool:
         """Send a message with QoS 1 or 2 for the first time; whether the client can take it."""
-        packet_id = self._free_id()  # [MQTT-4.3.2-1] [MQTT-4.3.3-1]
+        packet_id = self.free_id()  # [MQTT-4.3.2-1] [MQTT-4.3.3-1]
         # DUP is 0 [MQTT-4.3.2-2] [MQTT-4.3.3-2], whatever the publisher's was [MQTT-3.3.1-3]
         if not self._send(message, publication, packet_id, waited, dup=False):
             return False
@@ -472,7 +472,7 @@ class Outgoing:
         else:
             self._quota += 1
 
-    def _free_id(self) -> int:
+    def free_id(self) -> int:
         """The next identifier in the circle that nothing in flight has [MQTT-2.2.1-4]."""
         packet_id = self._last_id
         while True:  # the window is no larger than the circle, so there is one

@@ -5,15 +5,17 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 import trio
 
 from speedo_trio import Broker, TopicMessage, serve
 from speedo_trio.simplepub import SimplePub
+from speedo_trio.testing import MQTTTestBroker
 
 
 class Served:
@@ -113,3 +115,20 @@ def odd() -> Iterator[Callable[[Callable[[socket.socket], None]], Odd]]:
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def make_mqtt() -> Iterator[Callable[..., MQTTTestBroker]]:
+    """Starts brokers of MQTT."""
+    with ExitStack() as brokers:
+
+        def make(**options: Any) -> MQTTTestBroker:  # Any: they are typed there
+            return brokers.enter_context(MQTTTestBroker(**options))
+
+        yield make
+
+
+@pytest.fixture
+def mqtt(make_mqtt: Callable[..., MQTTTestBroker]) -> MQTTTestBroker:
+    """A broker of MQTT."""
+    return make_mqtt()

@@ -64,6 +64,30 @@ def test_every_flag(planned: Any) -> None:
     assert planned("sub", "a", "--only-retained")[1].only_retained
 
 
+def test_every_flag_of_mqtt(planned: Any) -> None:
+    """Each reaches the plan, by the names that mosquitto's clients have for it too."""
+    words = "--url mqtt://x -q 2 -V mqttv311 -i me -k 9 -u you -P secret --will-topic t"
+    more = "--will-payload p --will-qos 1 --will-retain"
+    pub = planned("pub", "a", "b", "-r", *words.split(), *more.split())[2]
+    _, sub = planned("sub", "a", "-C", "3", "-W", "2", "-v", "-R", "-c", *words.split())
+
+    for plan in (pub, sub):
+        assert (plan.qos, plan.protocol_version, plan.id, plan.keep_alive) == (
+            2,
+            "mqttv311",
+            "me",
+            9,
+        )
+        assert (plan.user, plan.password, plan.will_topic) == ("you", "secret", "t")
+    assert (pub.retain, pub.will_payload, pub.will_qos, pub.will_retain) == (True, "p", 1, True)
+    assert (sub.count, sub.seconds, sub.topics, sub.no_retained) == (3, 2, True, True)
+    assert sub.keep_session
+    given = ("-D", "user-property=a=b=c", "--property", "content-type=7")
+    assert planned("pub", "a", "b", "--url", "mqtt://x", *given)[2].property == given[1::2]
+    more = "--url ws://x/mqtt -c -i 7 -x 60"
+    assert planned("sub", "a", *more.split())[1].session_expiry == 60
+
+
 def test_variables_and_files_of_servers_are_nothing_to_them(
     planned: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +108,7 @@ MISTAKES = {
     "pub a b c": "unexpected argument 'c'; trio-speedo pub --help tells what is allowed",
     "pub a b --timeout 0": "--timeout is 0; allowed is a number of seconds from 0.001 to 86400",
     "pub a b --url tcp://x:1": "--url is 'tcp://x:1'; allowed are URLs of simplepub, simplepub+tls",
-    "pub a b --ca c": "--ca is for simplepub+tls://, and the server is simplepub://localhost:9292",
+    "pub a b --ca c": "--ca is for simplepub+tls://, mqtts://, wss://, and the server is simplepub://localhost:9292",
     "pub a b --url simplepub://:1": "'simplepub://:1' has no host and port that can be read; allo",
     "pub a b --url simplepub+tls://x --ca no": "--ca no: No such file or directory; allowed is a f",
     "pub a --file no": "--file no: No such file or directory",
@@ -98,6 +122,27 @@ MISTAKES = {
     "sub a --topics --format raw": "--topics is for --format text, and it is raw",
     "sub a --url simplepub+tls://x --cert no": "--cert no: No such file or directory; allowed is a",
     "sub a --url simplepub://x:99999": "'simplepub://x:99999' has port 99999; allowed is 1 to 655",
+}
+
+_MQTT = "--url mqtt://x"
+MISTAKES |= {
+    "pub a b --qos 1": "--qos is for servers of MQTT, and the server is simplepub://localhost:9292",
+    "sub a -c -i x": "--id is for servers of MQTT, and the server is simplepub://localhost:9292",
+    f"pub a b --qos 3 {_MQTT}": "--qos is 3; allowed is a whole number from 0 to 2",
+    f"pub a b -q one {_MQTT}": "-q is 'one'; allowed is a whole number from 0 to 2",
+    f"pub a b -V 4 {_MQTT}": "-V is '4'; allowed is 5, 3.1.1 or 3.1",
+    f"pub a b -D x {_MQTT}": "-D is 'x'; allowed is NAME=VALUE with NAME one of content-type, corr",
+    f"pub a b -D user-property=x {_MQTT}": "-D is 'user-property=x'; allowed is NAME=VALUE with",
+    f"pub a b -D message-expiry-interval=x {_MQTT}": "-D is 'message-expiry-interval=x'; allowed i",
+    f"pub a b -D content-type=x -V 311 {_MQTT}": "--property is for MQTT 5, and --protocol-version",
+    f"pub a b --will-qos 1 {_MQTT}": "--will-qos is for --will-topic, which is not given",
+    f"pub a b -P x --password-file y {_MQTT}": "--password and --password-file are given; allowed",
+    f"pub a b -P x -V 3.1.1 {_MQTT}": "a password without --user is for MQTT 5; allowed is both",
+    f"pub a b --password-file no {_MQTT}": "--password-file no: No such file or directory",
+    f"pub a b --password-file /dev/null {_MQTT}": "--password-file /dev/null: allowed is one line",
+    f"sub a -c {_MQTT}": "--keep-session is for --id, which is not given",
+    f"sub a -x 5 {_MQTT}": "--session-expiry is for --keep-session, which is not given",
+    "pub a b --url mqtt://x/y": "'mqtt://x/y' has no host and port that can be read; allowed are m",
 }
 
 
