@@ -1,0 +1,187 @@
+"""Rounds: some hundred streams in a world of their own, so that each can be run again by itself.
+
+A round is what follows from a seed and its number. Wrong is whatever the handler raises that is
+not the protocol's, what is logged as an error, what takes too long, what the server sends and may
+not, and what is left in the end.
+
+Next: `tests.mqtt.fuzz.__main__`.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from types import FrameType
+from typing import Final
+
+import trio
+import trio.testing
+from attrs import frozen
+
+from speedo_trio.events import Cause
+from tests.mqtt.fuzz.streams import Streams
+from tests.mqtt.fuzz.worlds import AMPLE, VARIANTS, Errors, Fault, Guest, World
+
+STREAMS: Final = 500
+"""Of a round."""
+GUESTS: Final = 8
+"""Connections at a time. When there is one more, the oldest goes."""
+HANG: Final = 2.0
+"""Seconds of processor time that a stream may take. Most take a ten-thousandth of one."""
+_ORDER: Final = ("usual", "tight", "usual", "strict", "tight", "poor", "usual", "hooked")
+"""The worlds of rounds, in turn."""
+_LITTLE_ROOM: Final = (60, 300, 3000)
+
+
+@frozen
+class Failed(Exception):
+    """A round that showed a fault, and how to see it again."""
+
+    seed: int
+    round: int
+    stream: int
+    """Its number in the round."""
+    data: bytes
+    """What its client sent last; what is at fault may have come before."""
+    error: BaseException
+
+    def __str__(self) -> str:
+        return (
+            f"{type(self.error).__name__}: {self.error}\n"
+            f"in stream {self.stream} of round {self.round}, seed {self.seed}: "
+            f"{self.data.hex() or 'none'}\n"
+            f"again: python -m tests.mqtt.fuzz --seed {self.seed} --round {self.round}"
+        )
+
+
+class Hang(BaseException):
+    """A stream took too long. Nobody is to catch this."""
+
+
+class Round:
+    """One round, which is run once."""
+
+    def __init__(self, seed: int, number: int, streams: int = STREAMS) -> None:
+        self.seed = seed
+        self.number = number
+        self.variant = _ORDER[number % len(_ORDER)]
+        self.stream = 0
+        self.data = b""
+        self._most = streams
+        self._streams = Streams(f"{seed} {number}")
+        self._dice = Random(f"dice {seed} {number}").random  # noqa: S311  # not for secrets
+        self._errors = Errors()
+
+    def run(self) -> None:
+        """Run it.
+
+        Raises:
+            Failed: A fault has shown.
+        """
+        clock = trio.testing.MockClock()
+        try:
+            with hang_is_told(), self._errors.listening():
+                trio.run(self._run, clock, clock=clock)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            while isinstance(error, BaseExceptionGroup):  # of nurseries
+                error = error.exceptions[0]
+            raise Failed(self.seed, self.number, self.stream, self.data, error) from error
+
+    async def _run(self, clock: trio.testing.MockClock) -> None:
+        async with trio.open_nursery() as nursery:
+            world = World(VARIANTS[self.variant])
+            nursery.start_soon(world.service.run)
+            for self.stream in range(self._most):
+                signal.setitimer(signal.ITIMER_VIRTUAL, HANG)
+                self._visit(world, nursery)
+                self._see_errors()
+                if not self.stream % 8:
+                    await trio.lowlevel.checkpoint()
+                if not self.stream % 50:
+                    clock.jump(self._dice() * 12)
+                    await trio.lowlevel.checkpoint()
+                    world.check()
+            self.data = b""
+            await world.end(clock)
+            self._see_errors()
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            nursery.cancel_scope.cancel()
+
+    def _visit(self, world: World, nursery: trio.Nursery) -> None:
+        """A new client, and what others still had to say."""
+        dice = self._dice
+        guests = world.guests
+        self.data = stream = self._streams.next()
+        kind = dice()
+        room = _LITTLE_ROOM[int(dice() * 3)] if kind < 0.1 else AMPLE
+        guest = world.open(stream, room)
+        self._feed(guest, nursery, whole=kind < 0.6)
+        if kind > 0.9:
+            self._answer(guest, nursery)
+        if kind > 0.5:
+            other = guests[int(dice() * len(guests))]
+            self._feed(other, nursery, whole=True)
+            other.relieve()
+        if len(guests) > GUESTS:
+            self._leave(guests.popleft(), nursery)
+
+    def _feed(self, guest: Guest, nursery: trio.Nursery, *, whole: bool) -> None:
+        """Let bytes come: all that are left, or some."""
+        left = len(guest.stream) - guest.fed
+        if left:
+            size = left if whole else int(self._dice() * (left + 1))
+            part = guest.stream[guest.fed : guest.fed + size]
+            guest.fed += size
+            if part and guest.receive(part):
+                nursery.start_soon(guest.execute)
+
+    def _answer(self, guest: Guest, nursery: trio.Nursery) -> None:
+        """Let a client do what it is asked for, a few times."""
+        for _ in range(3):
+            answers = guest.answers()
+            if not answers:
+                break
+            if guest.receive(answers):
+                nursery.start_soon(guest.execute)
+
+    def _leave(self, guest: Guest, nursery: trio.Nursery) -> None:
+        kind = self._dice()
+        if kind < 0.1:
+            guest.packets()
+        elif kind < 0.2 and not guest.ended:
+            guest.lane.extend(guest.handler.draining())
+            if guest.scheduled():
+                nursery.start_soon(guest.execute)
+        guest.end(Cause.EOF if kind < 0.6 else Cause.LOST)
+
+    def _see_errors(self) -> None:
+        for record in self._errors.records:
+            error = record.exc_info and record.exc_info[1]
+            raise Fault(f"logged: {record.getMessage()}") from error or None
+
+
+@contextmanager
+def hang_is_told() -> Iterator[None]:
+    """Raise `Hang` where the code is that takes too long. In the main thread."""
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        raise Hang(f"more than {HANG} s")
+
+    before = signal.signal(signal.SIGVTALRM, tell)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def objects() -> int:
+    """How many objects there are that may hold others."""
+    gc.collect()
+    return len(gc.get_objects())
