@@ -103,18 +103,18 @@ def _requests(version: Version) -> list[Packet]:
         if version is V5:
             properties = _PUBLISH_PROPERTIES[number % len(_PUBLISH_PROPERTIES)]
             name = b"" if properties.topic_alias is not None and number % 3 else topic
-            given = packet_id * bool(qos)
-            made.append(Publish(name, payload, qos, packet_id=given, properties=properties))
+            used = packet_id * bool(qos)
+            made.append(Publish(name, payload, qos, packet_id=used, properties=properties))
     for number, topic_filter in enumerate(FILTERS):
         shared = topic_filter.startswith(b"$share/")
         options = SubscriptionOptions(number % 3)
-        properties = None
+        given = None
         if version is V5:
             options = SubscriptionOptions(
                 number % 3, not shared and number % 4 == 1, number % 4 == 2, number % 3
             )
-            properties = Properties(subscription_identifiers=(number + 1,)) if number % 2 else None
-        made.append(Subscribe(10 + number, [(topic_filter, options)], properties))
+            given = Properties(subscription_identifiers=(number + 1,)) if number % 2 else None
+        made.append(Subscribe(10 + number, [(topic_filter, options)], given))
         made.append(Unsubscribe(30 + number, [topic_filter]))
     every = [(each, SubscriptionOptions(2)) for each in FILTERS[:6]]
     made += [Subscribe(50, every), Unsubscribe(51, [*FILTERS])]

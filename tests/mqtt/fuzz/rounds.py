@@ -1,4 +1,4 @@
-"""Rounds: some hundred streams in a world of their own, so that each can be run again by itself.
+"""Rounds: a thousand streams in a world of their own, so that each can be run again by itself.
 
 A round is what follows from a seed and its number. Wrong is whatever the handler raises that is
 not the protocol's, what is logged as an error, what takes too long, what the server sends and may
@@ -9,7 +9,6 @@ Next: `tests.mqtt.fuzz.__main__`.
 
 from __future__ import annotations
 
-import gc
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +18,12 @@ from typing import Final
 
 import trio
 import trio.testing
-from attrs import frozen
 
 from speedo_trio.events import Cause
 from tests.mqtt.fuzz.streams import Streams
 from tests.mqtt.fuzz.worlds import AMPLE, VARIANTS, Errors, Fault, Guest, World
 
-STREAMS: Final = 500
+STREAMS: Final = 1000
 """Of a round."""
 GUESTS: Final = 8
 """Connections at a time. When there is one more, the oldest goes."""
@@ -36,25 +34,18 @@ _ORDER: Final = ("usual", "tight", "usual", "strict", "tight", "poor", "usual", 
 _LITTLE_ROOM: Final = (60, 300, 3000)
 
 
-@frozen
 class Failed(Exception):
     """A round that showed a fault, and how to see it again."""
 
-    seed: int
-    round: int
-    stream: int
-    """Its number in the round."""
-    data: bytes
-    """What its client sent last; what is at fault may have come before."""
-    error: BaseException
-
-    def __str__(self) -> str:
-        return (
-            f"{type(self.error).__name__}: {self.error}\n"
-            f"in stream {self.stream} of round {self.round}, seed {self.seed}: "
-            f"{self.data.hex() or 'none'}\n"
-            f"again: python -m tests.mqtt.fuzz --seed {self.seed} --round {self.round}"
+    def __init__(self, of: Round, error: BaseException) -> None:
+        super().__init__(
+            f"{type(error).__name__}: {error}\n"
+            f"in stream {of.stream} of round {of.number} ({of.variant}), seed {of.seed}: "
+            f"{of.data.hex() or 'at its end'}\n"
+            f"again: python -m tests.mqtt.fuzz --seed {of.seed} --round {of.number}"
         )
+        self.stream: bytes = of.data
+        """What was sent last; what is at fault may have come before."""
 
 
 class Hang(BaseException):
@@ -72,7 +63,7 @@ class Round:
         self.data = b""
         self._most = streams
         self._streams = Streams(f"{seed} {number}")
-        self._dice = Random(f"dice {seed} {number}").random  # noqa: S311  # not for secrets
+        self._dice = Random(f"dice {seed} {number}").random
         self._errors = Errors()
 
     def run(self) -> None:
@@ -91,43 +82,58 @@ class Round:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             while isinstance(error, BaseExceptionGroup):  # of nurseries
                 error = error.exceptions[0]
-            raise Failed(self.seed, self.number, self.stream, self.data, error) from error
+            raise Failed(self, error) from error
 
     async def _run(self, clock: trio.testing.MockClock) -> None:
         async with trio.open_nursery() as nursery:
-            world = World(VARIANTS[self.variant])
+            world = World(VARIANTS[self.variant], clock)
             nursery.start_soon(world.service.run)
-            for self.stream in range(self._most):
+            world.settle_in()
+            for resident in world.residents:
+                if resident.receive(resident.stream):
+                    nursery.start_soon(resident.execute)
+            for number in range(self._most):
+                self.stream = number
                 signal.setitimer(signal.ITIMER_VIRTUAL, HANG)
                 self._visit(world, nursery)
                 self._see_errors()
-                if not self.stream % 8:
+                if not number % 10:
                     await trio.lowlevel.checkpoint()
-                if not self.stream % 50:
-                    clock.jump(self._dice() * 12)
+                if not number % 50:
+                    world.lapse(self._dice() * 12)
                     await trio.lowlevel.checkpoint()
                     world.check()
             self.data = b""
-            await world.end(clock)
+            await world.end()
             self._see_errors()
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             nursery.cancel_scope.cancel()
 
     def _visit(self, world: World, nursery: trio.Nursery) -> None:
-        """A new client, and what others still had to say."""
-        dice = self._dice
-        guests = world.guests
-        self.data = stream = self._streams.next()
+        """A stream, of a new client or of one who is there; and what others still had to say."""
+        dice, guests = self._dice, world.guests
         kind = dice()
+        if kind > 0.97:
+            for resident in world.residents:
+                self._answer(resident, nursery)
+                resident.relieve()
+        if kind > 0.5:
+            other = guests[int(dice() * len(guests))] if guests else None
+            if other is not None:
+                self._feed(other, nursery, whole=True)
+                other.relieve()
+                version = other.idle
+                if version is not None and kind < 0.85:
+                    self.data = self._streams.more(version)
+                    other.stream += self.data
+                    self._feed(other, nursery, whole=kind < 0.8)
+                    return
+        self.data = stream = self._streams.next()
         room = _LITTLE_ROOM[int(dice() * 3)] if kind < 0.1 else AMPLE
         guest = world.open(stream, room)
-        self._feed(guest, nursery, whole=kind < 0.6)
+        self._feed(guest, nursery, whole=kind < 0.4)
         if kind > 0.9:
             self._answer(guest, nursery)
-        if kind > 0.5:
-            other = guests[int(dice() * len(guests))]
-            self._feed(other, nursery, whole=True)
-            other.relieve()
         if len(guests) > GUESTS:
             self._leave(guests.popleft(), nursery)
 
@@ -179,9 +185,3 @@ def hang_is_told() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
-
-
-def objects() -> int:
-    """How many objects there are that may hold others."""
-    gc.collect()
-    return len(gc.get_objects())

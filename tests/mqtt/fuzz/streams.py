@@ -21,12 +21,12 @@ ENDS: Final = {version: ends(version) for version in Version}
 ALL: Final = [each for of in (CONNECTS, REQUESTS, ENDS) for pool in of.values() for each in pool]
 VERSIONS: Final = (Version.MQTT_5_0, Version.MQTT_5_0, Version.MQTT_3_1_1, Version.MQTT_3_1)
 
-VALID: Final = 0.25
+VALID: Final = 0.2
 """Of the streams are not spoiled, so that there is something to be disturbed."""
 SPOILED_PACKETS: Final = 0.25
 """Of the others have packets where they don't belong; the rest have wrong bytes."""
 MOST_REQUESTS: Final = 8
-SHORT: Final = 0.55
+ON: Final = 0.5
 """The part of the streams that goes on after each packet."""
 _SIGNIFICANT: Final = (0x00, 0x01, 0x7F, 0x80, 0x81, 0xFF, 0x10, 0x30, 0x82, 0xE0)
 
@@ -35,7 +35,7 @@ class Streams:
     """Makes streams, the same ones for the same seed."""
 
     def __init__(self, seed: str) -> None:
-        self._random = Random(seed)  # noqa: S311  # not for secrets
+        self._random = Random(seed)
         self.dice: Final[Dice] = self._random.random
         self._before = ALL[0]
 
@@ -45,16 +45,28 @@ class Streams:
         version = VERSIONS[int(dice() * 4)]
         pool = CONNECTS[version]
         parts = [pool[int(dice() * len(pool))]]
-        pool = REQUESTS[version]
-        size = len(pool)
-        while len(parts) <= MOST_REQUESTS:
-            parts.append(pool[int(dice() * size)])
-            if dice() > SHORT:
+        self._ask(parts, version)
+        return self._spoiled(parts, len(parts[0]))
+
+    def more(self, version: Version) -> bytes:
+        """What a client sends that is connected."""
+        parts: list[bytes] = []
+        self._ask(parts, version)
+        return self._spoiled(parts, 0)
+
+    def _ask(self, parts: list[bytes], version: Version) -> None:
+        """Add packets of a client that is connected."""
+        dice, pool = self.dice, REQUESTS[version]
+        for _ in range(MOST_REQUESTS):
+            parts.append(pool[int(dice() * len(pool))])
+            if dice() > ON:
                 break
-        kind = dice()
-        if kind < 0.1:
+        if dice() < 0.1:
             pool = ENDS[version]
             parts.append(pool[int(dice() * len(pool))])
+
+    def _spoiled(self, parts: list[bytes], first: int) -> bytes:
+        dice = self.dice
         kind = dice()
         if kind < VALID:
             self._before = b"".join(parts)
@@ -64,7 +76,7 @@ class Streams:
             if dice() < 0.5:
                 return b"".join(parts)
         data = bytearray(b"".join(parts))
-        self.spoil(data, len(parts[0]))
+        self.spoil(data, first)
         return bytes(data)
 
     def spoil(self, data: bytearray, first: int) -> None:

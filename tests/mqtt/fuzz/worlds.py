@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Final
+from typing import Final, cast
 
 import trio
+import trio.testing
 from attrs import frozen
 
 from speedo_trio.broker.core import BrokerCore
@@ -32,8 +33,11 @@ from speedo_trio.mqtt.requests import (
 )
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.wire.encoder import encode
+from speedo_trio.mqtt.wire.known_topics import KNOWN, MOST_NAMES
 from speedo_trio.mqtt.wire.packets import (
+    Auth,
     ConnAck,
+    Connect,
     Disconnect,
     Packet,
     PubAck,
@@ -41,6 +45,8 @@ from speedo_trio.mqtt.wire.packets import (
     Publish,
     PubRec,
     PubRel,
+    Subscribe,
+    SubscriptionOptions,
 )
 from speedo_trio.mqtt.wire.reader import MOST_PACKET_BYTES, PacketReader
 from speedo_trio.mqtt.wire.versions import Version
@@ -114,7 +120,9 @@ VARIANTS: Final = {
     "usual": Variant(Capabilities()),
     "tight": Variant(_TIGHT),
     "strict": Variant(
-        Capabilities(overflow="disconnect", queue_messages=5, maximum_inflight=2, server_keep_alive=5)
+        Capabilities(
+            overflow="disconnect", queue_messages=5, maximum_inflight=2, server_keep_alive=5
+        )
     ),
     "poor": Variant(
         Capabilities(
@@ -137,12 +145,31 @@ VARIANTS: Final = {
             authorise_publish=_authorise_publish,
             authorise_subscribe=_authorise_subscribe,
             observe=_observe,
+            deadline=1e9,  # they take no time, but that jumps
         ),
     ),
 }
 """Brokers of several kinds."""
 
 LIMITS: Final = BrokerLimits(retained_messages=6, retained_bytes=400, topic_levels=20)
+
+
+RESIDENTS: Final = tuple(
+    (encode(connect, connect.version) + encode(Subscribe(1, filters), connect.version), room)
+    for connect, filters, room in (
+        (
+            Connect(client_id="r5", keep_alive=0),
+            [(each, SubscriptionOptions(2)) for each in (b"#", b"$share/g/#")],
+            AMPLE,
+        ),
+        (
+            Connect(client_id="r4", keep_alive=0, version=Version.MQTT_3_1_1, clean_start=False),
+            [(each, SubscriptionOptions(1)) for each in (b"a/#", b"$share/g/#", b"$share/h/+/b")],
+            200,
+        ),
+    )
+)
+"""What clients send that stay for the whole round, and the room that they have."""
 
 
 class Line:
@@ -161,7 +188,7 @@ class Line:
     def write(self, data: bytes) -> bool:
         """It is sent."""
         left = self.room - len(data)
-        self.room = left if left > 0 else 0
+        self.room = max(0, left)
         self.sent.append(data)
         return True
 
@@ -195,7 +222,18 @@ class Guest:
         self.running: trio.CancelScope | None = None
         """Of the task that executes; None: there is none."""
         self.ended = False
+        self._reader: PacketReader | None = None  # of what the server sends
+        self._welcomed = False  # CONNACK has come
+        self._told = False  # DISCONNECT has
         self.handler.opened()
+
+    @property
+    def idle(self) -> Version | None:
+        """What it speaks, if it is connected and has sent all that it had; else None."""
+        client = self.handler._client
+        if self.ended or self.line.over or client.session is None:
+            return None
+        return client.version if self.fed == len(self.stream) else None
 
     def receive(self, data: bytes) -> bool:
         """Bytes have come; whether there is something to execute now."""
@@ -223,7 +261,7 @@ class Guest:
         with self.running:
             try:
                 while self.lane and not self.ended:
-                    await self.lane.popleft().execute()
+                    await cast("Awaitable[None]", self.lane.popleft().execute())
             except ProtocolError as error:
                 self.end(Cause.PROTOCOL_ERROR, error)
             except Exception as error:
@@ -254,27 +292,33 @@ class Guest:
             self.handler.writable()
 
     def packets(self) -> list[Packet]:
-        """What the server has sent, which is as it should be."""
-        client = self.handler._client
-        data = b"".join(self.line.sent)
+        """What the server has sent since this was asked, which is as it should be."""
+        client, line = self.handler._client, self.line
+        data = b"".join(line.sent)
+        line.sent.clear()
         if client.version is None:
             if data not in {b"", b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00"}:
                 raise Fault(f"before CONNECT the server sent {data.hex()}")
             return []
-        reader = PacketReader(client.version, limit=min(client.limit, MOST_PACKET_BYTES))
+        if self._reader is None:
+            limit = min(client.limit, MOST_PACKET_BYTES)
+            self._reader = PacketReader(client.version, limit=max(limit, 2))
         try:
-            packets = [*reader.feed(data)]
+            packets = [*self._reader.feed(data)]
         except ProtocolError as error:
             raise Fault(f"the server sent {data.hex()}") from error
-        kinds = [type(each) for each in packets]
-        if Disconnect in kinds[:-1] or ConnAck in kinds[1:]:
-            raise Fault(f"the server sent {data.hex()}")
+        for packet in packets:
+            greets = isinstance(packet, ConnAck)
+            early = greets or isinstance(packet, Auth)  # what may come before CONNACK
+            if self._told or (greets if self._welcomed else not early):
+                raise Fault(f"{packet} is not to come, in {data.hex()}")
+            self._welcomed |= greets
+            self._told = isinstance(packet, Disconnect)
         return packets
 
     def answers(self) -> bytes:
         """What a client answers to what it has got."""
         packets, version = self.packets(), self.handler._client.version
-        self.line.sent.clear()
         return b"".join(
             encode(answer, version or Version.MQTT_5_0)
             for packet in packets
@@ -298,11 +342,14 @@ def _answer(packet: Packet) -> Packet | None:
 class World:
     """A broker, and those who are connected to it."""
 
-    def __init__(self, variant: Variant) -> None:
-        """In a run of Trio, whose clock is theirs."""
-        self.core = BrokerCore(LIMITS, None, trio.current_time)
+    def __init__(self, variant: Variant, clock: trio.testing.MockClock) -> None:
+        """In a run of Trio that has this clock."""
+        self.now = clock.current_time()
+        self.core = BrokerCore(LIMITS, None, lambda: self.now)
+        self._clock = clock
         self.service = Service(self.core, variant.capabilities, variant.hooks, 0)
         self.guests: deque[Guest] = deque()
+        self.residents: list[Guest] = []
         self._numbers = count(1)
 
     def open(self, stream: bytes, room: int) -> Guest:
@@ -311,15 +358,28 @@ class World:
         self.guests.append(guest)
         return guest
 
+    def settle_in(self) -> None:
+        """Two clients that stay: one who reads and answers, and one who hardly does."""
+        for stream, room in RESIDENTS:
+            guest = Guest(self.service, next(self._numbers), room, stream)
+            guest.fed = len(stream)
+            self.residents.append(guest)
+
+    def lapse(self, seconds: float) -> None:
+        """Time goes by."""
+        self._clock.jump(seconds)
+        self.now = self._clock.current_time()
+
     def check(self) -> None:
         """What must be bounded is."""
         service, capabilities = self.service, self.service.capabilities
-        live, retained = len(self.guests), self.core.exchange.retained
+        live, retained = len(self.guests) + len(self.residents), self.core.exchange.retained
         bounds = {
             "sessions": (len(service.sessions), live + capabilities.maximum_offline_sessions),
             "retained messages": (len(retained), LIMITS.retained_messages),
             "retained bytes": (retained.bytes, LIMITS.retained_bytes),
-            "deadlines": (len(service.caretaker._looks), 4 * live + 250),
+            "deadlines": (len(service.caretaker._looks), 2 * live + 101),
+            "known topics": (len(KNOWN), MOST_NAMES),
         }
         for session in service.sessions:
             outgoing = session.outgoing
@@ -336,14 +396,15 @@ class World:
         if wrong:
             raise Fault(f"too many: {', '.join(wrong)}")
 
-    async def end(self, clock: trio.testing.MockClock) -> None:
+    async def end(self) -> None:
         """Everybody goes, time goes by, and nothing is left."""
-        for guest in self.guests:
+        for guest in (*self.guests, *self.residents):
             guest.packets()
             guest.end(Cause.LOST)
         self.guests.clear()
+        self.residents.clear()
         await trio.testing.wait_all_tasks_blocked()
-        clock.jump(_LAPSE)
+        self.lapse(_LAPSE)
         await trio.testing.wait_all_tasks_blocked()
         self._forget_retained()
         self._check_nothing_left()
@@ -394,4 +455,3 @@ class Errors(logging.Handler):
         finally:
             logger.removeHandler(self)
             logger.propagate = before
-
