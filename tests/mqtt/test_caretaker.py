@@ -44,7 +44,7 @@ class Watched:
 
 
 @pytest.fixture
-def caretaker(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> Caretaker:
+def caretaker(nursery: trio.Nursery) -> Caretaker:
     """One that is at work."""
     sessions = cast("Sessions", Nobody())
     caretaker = Caretaker(sessions, trio.current_time, lambda: None)
@@ -52,7 +52,9 @@ def caretaker(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> 
     return caretaker
 
 
-async def test_it_looks_when_asked_to(caretaker: Caretaker) -> None:
+async def test_it_looks_when_asked_to(
+    caretaker: Caretaker, autojump_clock: trio.testing.MockClock
+) -> None:
     """At the deadline, and then at those that the looks give."""
     watched = Watched(20, 25)
     caretaker.watch(watched, 10)
@@ -61,7 +63,9 @@ async def test_it_looks_when_asked_to(caretaker: Caretaker) -> None:
     assert watched.looks == [10, 20, 25]
 
 
-async def test_a_later_deadline_takes_the_place_of_an_earlier_one(caretaker: Caretaker) -> None:
+async def test_a_later_deadline_takes_the_place_of_an_earlier_one(
+    caretaker: Caretaker, autojump_clock: trio.testing.MockClock
+) -> None:
     """So that a connection has one at a time."""
     watched, other = Watched(), Watched()
     caretaker.watch(watched, 10)
@@ -72,7 +76,9 @@ async def test_a_later_deadline_takes_the_place_of_an_earlier_one(caretaker: Car
     assert (watched.looks, other.looks) == ([90], [15])
 
 
-async def test_who_has_left_is_not_looked_at(caretaker: Caretaker) -> None:
+async def test_who_has_left_is_not_looked_at(
+    caretaker: Caretaker, autojump_clock: trio.testing.MockClock
+) -> None:
     """Whoever never came may leave too."""
     watched = Watched()
     caretaker.watch(watched, 10)
@@ -83,7 +89,9 @@ async def test_who_has_left_is_not_looked_at(caretaker: Caretaker) -> None:
     assert watched.looks == []
 
 
-async def test_those_who_have_left_are_forgotten(caretaker: Caretaker) -> None:
+async def test_those_who_have_left_are_forgotten(
+    caretaker: Caretaker, autojump_clock: trio.testing.MockClock
+) -> None:
     """Though their deadlines are days away, and others stay."""
     stays = Watched()
     caretaker.watch(stays, 50)
@@ -104,7 +112,7 @@ async def test_connections_that_have_closed_are_not_kept() -> None:
         for number in range(300):
             async with server.connect() as stream:
                 await Wired(stream).connect(f"c{number}", keep_alive=65_535)
-        while server.server.statistics().open:
+        while server.server.stats().connections:
             await trio.testing.wait_all_tasks_blocked()
         handlers = weakref.WeakSet(
             each for each in gc.get_objects() if isinstance(each, MQTTHandler)
