@@ -76,8 +76,10 @@ def test_an_exception_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(BrokerHub, "publish", publish)
 
-    for number in (0, 4):
-        assert re.search(r"(?s)ZeroDivisionError|a message failed.*stream \d+ of", fault(number, 1000))
+    for number in (0, 7):
+        assert re.search(
+            r"(?s)ZeroDivisionError|a message failed.*stream \d+ of", fault(number, 1000)
+        )
 
 
 def test_what_is_only_logged_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ class Round:
                 signal.setitimer(signal.ITIMER_VIRTUAL, HANG)
                 self._visit(world, nursery)
                 self._see_errors()
-                if not number % 10:
+                for _ in range(3 if world.asks else not number % 10):  # a verdict takes some turns
                     await trio.lowlevel.checkpoint()
                 if not number % 50:
                     world.lapse(self._dice() * 12)
@@ -181,14 +181,13 @@ def same_order(seed: str) -> Iterator[None]:
 
     It is as Hypothesis does it; Trio has no public way.
     """
-    before = scheduler._r
+    before = scheduler._r, scheduler._ALLOW_DETERMINISTIC_SCHEDULING
     scheduler._r = Random(seed)
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # final, but for this
     try:
         yield
     finally:
-        scheduler._r = before
-        scheduler._ALLOW_DETERMINISTIC_SCHEDULING = False  # type: ignore[misc]  # as above
+        scheduler._r, scheduler._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]  # as above
 
 
 @contextmanager

@@ -347,6 +347,8 @@ class World:
         self.now = clock.current_time()
         self.core = BrokerCore(LIMITS, None, lambda: self.now)
         self._clock = clock
+        self.asks = variant.hooks is not NO_HOOKS
+        """Whether hooks decide."""
         self.service = Service(self.core, variant.capabilities, variant.hooks, 0)
         self.guests: deque[Guest] = deque()
         self.residents: list[Guest] = []
