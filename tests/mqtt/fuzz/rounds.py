@@ -30,8 +30,11 @@ GUESTS: Final = 8
 """Connections at a time. When there is one more, the oldest goes."""
 HANG: Final = 2.0
 """Seconds of processor time that a stream may take. Most take a ten-thousandth of one."""
-_ORDER: Final = ("usual", "tight", "usual", "strict", "tight", "poor", "usual", "hooked")
-"""The worlds of rounds, in turn."""
+ORDER: Final = (
+    *("usual", "tight", "usual", "strict", "tight", "poor", "usual", "hooked"),
+    *("usual", "tight", "usual", "strict", "tight", "poor", "usual", "tight"),
+)
+"""The worlds of rounds, in turn. That with hooks takes twice as long as others."""
 _LITTLE_ROOM: Final = (60, 300, 3000)
 
 
@@ -59,7 +62,7 @@ class Round:
     def __init__(self, seed: int, number: int, streams: int = STREAMS) -> None:
         self.seed = seed
         self.number = number
-        self.variant = _ORDER[number % len(_ORDER)]
+        self.variant = ORDER[number % len(ORDER)]
         self.stream = 0
         self.data = b""
         self._most = streams

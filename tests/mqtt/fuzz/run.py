@@ -19,7 +19,7 @@ from attrs import define
 
 from tests.mqtt.fuzz.rounds import STREAMS, Failed, Round
 
-WARM: Final = 16
+WARM: Final = 32
 """Rounds until caches are full: each world comes twice."""
 MORE_OBJECTS: Final = 1000
 """So many objects may be there more in the end, of a run of any length. A round makes a hundred
