@@ -107,3 +107,10 @@ def soak(session: nox.Session) -> None:
     """Run the long tests in full: a million messages, half a minute of load on the broker."""
     session.install(".[test]")
     session.run("pytest", "-m", "soak", *session.posargs, env={"SPEEDO_SOAK": "1"})
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Send the MQTT broker spoiled streams for five minutes. `nox -s fuzz -- --seconds 60`."""
+    session.install(".[test]")
+    session.run("python", "-m", "tests.mqtt.fuzz", *session.posargs)

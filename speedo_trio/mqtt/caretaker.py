@@ -8,7 +8,7 @@ Next: `speedo_trio.mqtt.handler`.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, NoReturn, Protocol
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _TURN = 100
 """Deadlines that are seen to before it is others' turn."""
+_SPARE = 100
+"""Void looks that are not worth tidying."""
 
 
 class Cared(Protocol):
@@ -49,17 +51,27 @@ class Caretaker:
         self._sessions = sessions
         self._clock = clock
         self._flush = flush
-        self._looks: list[tuple[float, int, Cared]] = []  # a heap
+        self._looks: list[tuple[float, int, Cared]] = []  # a heap; some are void
+        self._watched: dict[Cared, int] = {}  # the number of the look that counts
         self._count = count()
         self._later: dict[Cared, None] = {}
         self._stirred = trio.Event()
         self._one = trio.Lock()
 
     def watch(self, cared: Cared, deadline: float) -> None:
-        """Look at a connection when its deadline is over."""
-        heappush(self._looks, (deadline, next(self._count), cared))
+        """Look at a connection when its deadline is over; an earlier one is void now."""
+        self._put(cared, deadline)
+        self._tidy()
         if self._looks[0][2] is cared:
             self._stirred.set()
+
+    def leave(self, cared: Cared) -> None:
+        """A connection has closed, and need not be looked at. It may never have been watched.
+
+        Its look could be a day away, and would hold it for so long.
+        """
+        self._watched.pop(cared, None)
+        self._tidy()
 
     def later(self, cared: Cared) -> None:
         """Let a connection proceed, when others have had their turn."""
@@ -91,10 +103,25 @@ class Caretaker:
         for _ in range(_TURN):
             if not looks or looks[0][0] > now:
                 break
-            cared = heappop(looks)[2]
+            _, number, cared = heappop(looks)
+            if self._watched.get(cared) != number:
+                continue
             again = cared.look(now)
             if again is not None:
-                heappush(looks, (again, next(self._count), cared))
+                self._put(cared, again)
+            else:
+                self._watched.pop(cared, None)  # the look may have closed it
+
+    def _put(self, cared: Cared, deadline: float) -> None:
+        number = self._watched[cared] = next(self._count)
+        heappush(self._looks, (deadline, number, cared))
+
+    def _tidy(self) -> None:
+        """Drop the void looks when they are most of all, and so were paid for by many calls."""
+        looks = self._looks
+        if len(looks) > 2 * len(self._watched) + _SPARE:
+            looks[:] = [each for each in looks if self._watched.get(each[2]) == each[1]]
+            heapify(looks)
 
     def _proceed(self, now: float) -> None:
         """Give each that was left for later one portion."""

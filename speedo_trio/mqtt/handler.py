@@ -130,6 +130,7 @@ class MQTTHandler(ProtocolHandler):
         self._holding.end()
         self._mailbox.close()
         self._core.flush()  # its will
+        self._service.caretaker.leave(self)
         self._service.caretaker.stir()
         self._service.traffic.leave(self)
         self._tell_end(None, "" if reason.error is None else str(reason))

@@ -37,6 +37,7 @@ from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
     from speedo_trio.mqtt.state.session import Session
+    from speedo_trio.mqtt.wire.versions import Version
 
 
 def on_connect(machine: Machine, connect: Connect, now: float) -> Ask | None:
@@ -113,12 +114,8 @@ def _accept(machine: Machine, allow: Allow, now: float) -> None:
     assert connect is not None
     expiry = min(expiry_asked(connect), own.maximum_session_expiry)
     told = welcome(connect, own, client_id=machine.client_id, expiry=expiry, data=allow.data)
-    size = len(encode(ConnAck(properties=told), connect.version))
-    if size > machine.limit:  # [MQTT-3.1.2-24]
-        raise MQTTError(
-            f"the client's maximum packet size is {machine.limit}; allowed is {size} at least",
-            ReasonCode.PACKET_TOO_LARGE,
-        )
+    if machine.limit < MOST_PACKET_BYTES:  # [MQTT-3.1.2-24]
+        _check_fits(machine.limit, ConnAck(properties=told), connect.version)
     session, present = machine.sessions.connect(
         machine,
         machine.client_id,
@@ -144,6 +141,15 @@ def _accept(machine: Machine, allow: Allow, now: float) -> None:
     # [MQTT-3.1.4-5] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
     machine.line.answer(encode(ConnAck(ReasonCode.SUCCESS, present, told), connect.version))
     session.outgoing.resume(now)
+
+
+def _check_fits(limit: int, connack: ConnAck, version: Version) -> None:
+    size = len(encode(connack, version))
+    if size > limit:
+        raise MQTTError(
+            f"the client's maximum packet size is {limit}; allowed is {size} at least",
+            ReasonCode.PACKET_TOO_LARGE,
+        )
 
 
 def _check_method(machine: Machine, auth: Auth) -> str:

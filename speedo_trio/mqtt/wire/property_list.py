@@ -5,6 +5,7 @@ Next: `speedo_trio.mqtt.wire.decoder`.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from speedo_trio.errors import MalformedPacket, MQTTError, UnsendablePacket
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 NO_PROPERTIES: Final = b"\0"
 """A list of none [MQTT-2.2.2-1]."""
 
+_values: Final = attrgetter(*(each.name for each in PROPERTIES))
 _KNOWN: Final = {each.identifier: each for each in PROPERTIES}
 
 
@@ -140,8 +142,7 @@ def encode_properties(properties: Properties | None, place: Place) -> bytes:
     if properties is None:
         return NO_PROPERTIES
     parts: list[bytes] = []
-    for known in PROPERTIES:
-        value = getattr(properties, known.name)
+    for known, value in zip(PROPERTIES, _values(properties), strict=True):
         if value is None or value == ():
             continue
         if place not in known.places:
