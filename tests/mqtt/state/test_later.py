@@ -22,12 +22,12 @@ def test_the_bytes() -> None:
     """It is full with many, and not any more when they were taken."""
     later = Later()
     later.put(Publish(b"a", bytes(MOST_BYTES - 2)))
-    assert not later.full
+    before = later.full
     later.put(Publish(b"a", b""))
-    assert later.full
+    then = later.full
     next(later)
 
-    assert not later.full
+    assert (before, then, later.full) == (False, True, False)
 
 
 def test_the_packets() -> None:
