@@ -311,7 +311,7 @@ class Link:
         while hold is not Hold.END:
             hold = await poller.reads(wire, self._step)
             while hold is Hold.TURN:
-                await self._house.turnstile.turn(self._loud)
+                await self._house.turnstile.enter(self._loud)  # it may have turned by now
                 self._loud = 0
                 hold = self._step()
             if hold is Hold.ROOM:
