@@ -21,6 +21,7 @@ from speedo_trio.mqtt.wire.packets import (
     Publish,
     SubAck,
 )
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.testing import MemoryServer, serve_in_memory
 from tests.mqtt.wired import PATIENCE, Wired, publish, subscribe
 from tests.promises.scene import until
@@ -233,3 +234,18 @@ async def test_more_than_may_wait_is_not_read(hooks: Hooks) -> None:
         assert numbers(count) == await take(slow, count)
         for _ in range(count):
             await publisher.get(PubAck)
+
+
+async def test_messages_that_are_dropped_for_all_are_refused() -> None:
+    """Also in a group of a shared subscription; 0x10 is for those that nobody is subscribed to."""
+    async with house(stall_timeout=0) as home:
+        await home.client("alone", "a")
+        await home.client("grouped", "$share/g/b")
+        publisher = await home.client("publisher")
+
+        for topic in ("a", "b"):
+            await publisher.send(*messages(11, topic))
+            reasons = [(await publisher.get(PubAck)).reason for _ in range(11)]
+            assert [0] * 10 + [ReasonCode.QUOTA_EXCEEDED] == reasons
+        await publisher.send(publish("c", b"x", 1))
+        assert (await publisher.get(PubAck)).reason is ReasonCode.NO_MATCHING_SUBSCRIBERS

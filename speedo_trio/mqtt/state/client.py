@@ -194,8 +194,8 @@ class Client(Machine):
     def hear(self, data: bytes, now: float) -> None:
         """Take the next bytes of the stream while packets wait, for whatever reason.
 
-        What `AT_ONCE` tells of is done. All else waits behind what waits already; what is not allowed
-        ends the connection at once.
+        What `AT_ONCE` tells of is done. All else waits behind what waits already; what is not
+        allowed ends the connection at once.
         """
         if not self.hears:
             raise HandlerError("hear() while nothing waits; allowed is receive_data()")
