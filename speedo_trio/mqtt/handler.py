@@ -83,7 +83,7 @@ class MQTTHandler(ProtocolHandler):
         self._scope: trio.CancelScope | None = None  # of a read that waits for hooks
         self.received: int = 0
         """Bytes."""
-        self._behind = 0  # reads that wait in the lane
+        self._behind = 0  # reads that wait in the lane, and that the machine has not got
         self._watched = False  # whether its keep alive is
         self._full = ""  # why it is to be ended for reading too slowly
         self._error: MQTTError | None = None
@@ -107,7 +107,6 @@ class MQTTHandler(ProtocolHandler):
         if outcome is HOLD and self._service.asking == NOTHING:
             self._holding.begin()
             return None
-        self._behind += 1
         return [_Rest(self, b"", outcome)]
 
     def eof(self) -> list[Message] | None:
@@ -219,8 +218,14 @@ class MQTTHandler(ProtocolHandler):
         return self._after(outcome)
 
     async def settled(self) -> None:
-        """Wait until the client is not held, and nothing that it sent waits in the machine."""
+        """Wait until nothing waits that the machine has got."""
         await self._holding.free()
+
+    async def receive_later(self, data: bytes) -> Outcome:
+        """`receive`, when nothing waits any more that came before."""
+        await self.settled()
+        self._behind -= 1
+        return self.receive(data)
 
     async def finish(self, outcome: Outcome) -> None:
         """Go on until nothing is left to do, after verdicts and others' turns.
@@ -234,7 +239,6 @@ class MQTTHandler(ProtocolHandler):
                     break
                 outcome = await self._go_on(outcome, turn)
         self._scope = None
-        self._behind -= 1
 
     async def _go_on(self, outcome: Ask | More | Hold, turn: int) -> Outcome:
         if isinstance(outcome, Hold):
@@ -273,9 +277,8 @@ class MQTTHandler(ProtocolHandler):
     # How
 
     def _handle_later(self, data: bytes) -> list[Message] | None:
-        """While earlier reads wait: what need not wait with them is done, if it is known so far."""
-        executing = self._scope is not None  # then one of those behind is being done
-        if self._behind == executing and self._client.hears:
+        """While packets wait: what need not wait with them is done."""
+        if not self._behind and self._client.hears:
             self._client.hear(data, self._clock())
             self._core.flush_after_reads(self.connection, len(data))
             self._after(None)
@@ -339,8 +342,7 @@ class _Rest(Message):
         """Raises MQTTError: What ends the connection; the client has been told."""
         handler, outcome = self.handler, self.outcome
         if self.data:
-            await handler.settled()
-            outcome = handler.receive(self.data)
+            outcome = await handler.receive_later(self.data)
         await handler.finish(outcome)
 
 

@@ -13,6 +13,8 @@ from speedo_trio.broker.stats import SubscriberStats
 from speedo_trio.errors import RetainedFull, TopicError
 from speedo_trio.mqtt.events import SessionEnded, Subscribed, Unsubscribed
 from speedo_trio.mqtt.state.session import Session
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+from speedo_trio.pubsub.shared import SharedGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +69,18 @@ class BrokerHub:
             return self._core.route(publication)
         self._core.published += 1
         return self._exchange.publish(publication)
+
+    def why_untaken(self, publication: MQTTPublication) -> ReasonCode:
+        """Why nobody took a publication, asked right after `publish`."""
+        audience = self._exchange.routes[publication.topic]
+        if not audience:
+            return ReasonCode.NO_MATCHING_SUBSCRIBERS
+        for subscriber, _ in audience if publication.qos else ():
+            members = subscriber if isinstance(subscriber, SharedGroup) else ((subscriber, None),)
+            for member, _ in members:
+                if isinstance(member, Session) and member.outgoing.lacks_room(publication):
+                    return ReasonCode.QUOTA_EXCEEDED
+        return ReasonCode.SUCCESS
 
     def publish_will(self, session: Session, will: MQTTPublication) -> None:
         """Publish a will, if that is allowed. `$SYS` is the server's own."""

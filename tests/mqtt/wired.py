@@ -41,6 +41,11 @@ class Wired:
     async def send(self, *packets: Packet) -> None:
         await self.stream.send_all(b"".join(encode(each, self.version) for each in packets))
 
+    async def eof(self) -> None:
+        """Send no more, and go on receiving."""
+        assert isinstance(self.stream, trio.StapledStream)
+        await self.stream.send_stream.aclose()
+
     async def packet(self) -> Packet | None:
         """The next packet; None at the end of the stream."""
         while not self._packets:

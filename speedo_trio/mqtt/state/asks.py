@@ -139,7 +139,8 @@ class Hold:
     """Not an ask: the client is held, as `speedo_trio.mqtt.state.crowd` says.
 
     Call `Client.proceed` when `Client.held_until` is over, and after `Outside.eased`; it may have
-    this outcome again. Until then, `Client.hear` takes what comes, while `Client.hears`.
+    this outcome again. Until then, as after any outcome but None, `Client.hear` takes what
+    comes, while `Client.hears`.
     """
 
 

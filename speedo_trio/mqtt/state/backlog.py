@@ -48,13 +48,13 @@ class Backlog:
             away: There is no connection that could be ended: the message is just dropped.
         """
         size = _size(message)
-        if self._lacks_room(size):
+        if self.lacks_room(size):
             overflow = self._limits.overflow
             if overflow is not Overflow.DROP_OLDEST or size > self._limits.bytes:
                 self.dropped += 1
                 ends = overflow is Overflow.DISCONNECT and not away
                 return Put.DISCONNECT if ends else Put.DROPPED
-            while self._lacks_room(size):
+            while self.lacks_room(size):
                 self.take()
                 self.dropped += 1
         if self._waiting is None:
@@ -79,7 +79,8 @@ class Backlog:
         self._waiting = None
         self.bytes = 0
 
-    def _lacks_room(self, size: int) -> bool:
+    def lacks_room(self, size: int) -> bool:
+        """Whether a message of so many bytes of topic and payload would be too much."""
         limits = self._limits
         return len(self) >= limits.messages or self.bytes + size > limits.bytes
 

@@ -104,8 +104,10 @@ TRANSITIONS: Final[dict[State, dict[type[Packet], Transition]]] = {
 """What a packet does in each state. One that is not here is a protocol error, and at the end
 nothing."""
 
-AT_ONCE: Final = frozenset({PubAck, PubRec, PubComp, PingReq})
-"""What is done though the client is held: nothing before it has to do with it."""
+AT_ONCE: Final = frozenset({PubAck, PubRec, PubComp})
+"""What is done though earlier packets wait: none of them has to do with it. PINGREQ is too, of a
+client that is held, which may be for longer than it waits for an answer; else who waits for that
+knows that what came before is done."""
 
 
 class Client(Machine):
@@ -181,22 +183,28 @@ class Client(Machine):
 
     @property
     def hears(self) -> bool:
-        """Whether the client is held and `hear` may be called."""
-        return isinstance(self.rest, Later) and not self.rest.full
+        """Whether packets wait, and `hear` may be called."""
+        rest = self.rest
+        return (
+            rest is not None
+            and self.state is State.CONNECTED  # [MQTT-3.1.4-6]
+            and not (isinstance(rest, Later) and rest.full)
+        )
 
     def hear(self, data: bytes, now: float) -> None:
-        """Take the next bytes of the stream while the client is held.
+        """Take the next bytes of the stream while packets wait, for whatever reason.
 
-        What is in `AT_ONCE` is done. All else waits behind what waits already; what is not allowed
-        ends the connection at once.
+        What `AT_ONCE` tells of is done. All else waits behind what waits already; what is not
+        allowed ends the connection at once.
         """
-        later = self.rest
-        if not isinstance(later, Later):
-            raise HandlerError("hear() of a client that is not held; allowed is receive_data()")
-        packets = self._reader.feed(data)
-        self.packets += len(packets)
+        if not self.hears:
+            raise HandlerError("hear() while nothing waits; allowed is receive_data()")
         try:
-            self._sort(packets, later, now)
+            later = self._set_aside(now)
+            packets = self._reader.feed(data)
+            self.packets += len(packets)
+            if self.rest is later:
+                self._sort(packets, later, now)
         except MQTTError as error:
             self._err(error, now)
         finally:
@@ -276,6 +284,8 @@ class Client(Machine):
 
     def closed(self, now: float) -> None:
         """The connection has closed. It may have ended before."""
+        if isinstance(self.rest, Later) and self.session is not None and self.rest.ends_well:
+            self.session.will = None  # [MQTT-3.14.4-3] [MQTT3-3.1.2-10]
         if self.state is not State.OVER:
             self.leave(now)
 
@@ -285,7 +295,7 @@ class Client(Machine):
             while self.rest is not None:
                 try:
                     if self.crowds:
-                        return self._hold(self.rest, now)
+                        return self._hold(now)
                     return self._work_through(self.rest, now, turn)
                 except TopicError:  # of a plain PUBLISH with QoS 0; the rest is not to blame
                     self.refused += 1
@@ -323,7 +333,7 @@ class Client(Machine):
                 if ask is not None:  # the next packets wait [MQTT-4.6.0-2] [MQTT-4.6.0-3]
                     return ask
                 if self.crowds:
-                    return self._hold(rest, now)
+                    return self._hold(now)
                 work += 1 + self.taken
                 self.taken = 0
                 table, client_id = TRANSITIONS[self.state], self.client_id
@@ -333,17 +343,29 @@ class Client(Machine):
         self.rest = None
         return None
 
-    def _hold(self, rest: Iterator[Packet], now: float) -> Outcome:
+    def _hold(self, now: float) -> Outcome:
         """Let the packets wait that are left, but for those which need not.
 
         Raises:
             MQTTError: What ends the connection.
         """
         self.taken = 0
-        if not isinstance(rest, Later):
-            self.rest = later = Later()
-            self._sort(rest, later, now)
+        self._set_aside(now)
         return None if self.rest is None else HOLD
+
+    def _set_aside(self, now: float) -> Later:
+        """The packets that wait, without those which need not.
+
+        Raises:
+            MQTTError: What ends the connection.
+        """
+        rest = self.rest
+        if isinstance(rest, Later):
+            return rest
+        assert rest is not None  # or nothing would wait
+        self.rest = later = Later()
+        self._sort(rest, later, now)
+        return later
 
     def _sort(self, packets: Iterable[Packet], later: Later, now: float) -> None:
         """Do what is done at once, and let the rest wait.
@@ -353,7 +375,7 @@ class Client(Machine):
         """
         table = TRANSITIONS[State.CONNECTED]
         for packet in packets:
-            if type(packet) in AT_ONCE:
+            if type(packet) in AT_ONCE or (type(packet) is PingReq and self.crowds):
                 table[type(packet)](self, packet, now)
                 if self.rest is not later:  # that has ended the connection
                     return

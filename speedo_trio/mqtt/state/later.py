@@ -1,4 +1,4 @@
-"""Later: the packets of a client that is held, which wait for their turn.
+"""Later: packets of a client that wait for their turn, for room or for a verdict.
 
 Next: `speedo_trio.mqtt.state.outgoing`.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
-from speedo_trio.mqtt.wire.packets import Publish
+from speedo_trio.mqtt.wire.packets import Disconnect, Publish
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
     from speedo_trio.mqtt.wire.packets import Packet
@@ -45,6 +46,12 @@ class Later:
     def full(self) -> bool:
         """Whether no more should be read."""
         return len(self._packets) >= MOST_PACKETS or self._bytes >= MOST_BYTES
+
+    @property
+    def ends_well(self) -> bool:
+        """Whether the client has said that its will is not to be published."""
+        last = self._packets[-1] if self._packets else None
+        return isinstance(last, Disconnect) and last.reason is ReasonCode.NORMAL_DISCONNECTION
 
     def put(self, packet: Packet) -> None:
         """Let a packet wait."""

@@ -242,6 +242,10 @@ class Outgoing:
         retain = own.retain_as_published and publication.retain
         return self._send_at_most_once((publication, 0, retain, own.identifiers, None), 0)
 
+    def lacks_room(self, publication: Publication) -> bool:
+        """Whether a publication that has to wait would find no room."""
+        return self._backlog.lacks_room(len(publication.topic) + len(publication.payload))
+
     def send_retained(
         self, topic_filter: bytes, source: Iterator[Publication], terms: MQTTTerms
     ) -> None:

@@ -55,6 +55,13 @@ class Hub(Protocol):
             RetainedFull: Everybody got it, but it can't be retained.
         """
 
+    def why_untaken(self, publication: MQTTPublication) -> ReasonCode:
+        """Why nobody took a publication, asked right after `publish`.
+
+        NO_MATCHING_SUBSCRIBERS; QUOTA_EXCEEDED when it has QoS 1 or 2 and there was no room for it
+        in the queue of one whose filter matches; SUCCESS when it was for another reason.
+        """
+
     def publish_will(self, session: Session, will: MQTTPublication) -> None:
         """Publish a will, if its client would be allowed to. Must not raise for the will's sake."""
 

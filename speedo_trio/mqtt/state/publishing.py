@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.session import Session
 
 DOLLAR: Final = 0x24
+SUCCESS: Final = ReasonCode.SUCCESS
 _OWN: Final = b"$SYS"
 
 
@@ -146,20 +147,39 @@ def _take(
             raise MQTTError(str(error), ReasonCode.QUOTA_EXCEEDED) from error
         _refuse(machine, packet, ReasonCode.QUOTA_EXCEEDED, str(error))
         return
-    qos, session = packet.qos, machine.session
-    if session is None:  # what was published may have ended the connection
+    if machine.session is None:  # what was published may have ended the connection
         return
     pressure = machine.sessions.pressure
     if publication is not None and pressure is not None and pressure.publication is publication:
         machine.wait_for(pressure.take(), now)
-    if not qos:
+    if packet.qos:
+        told = taken or publication is None or machine.version is not FIVE
+        _accept(machine, packet, SUCCESS if told else _why_untaken(machine, publication))
+
+
+def _accept(machine: Machine, packet: Publish, reason: ReasonCode) -> None:
+    """Answer a PUBLISH with QoS 1 or 2 that is published, unless it was dropped for all."""
+    if reason is ReasonCode.QUOTA_EXCEEDED:
+        _refuse(machine, packet, reason, "the queues of all subscribers are full")
         return
-    if qos == 2:
-        session.incoming.hold(packet.packet_id)
-    frame = encode_answer(_ANSWERS[qos], packet.packet_id)  # [MQTT-2.2.1-5]
-    if not taken and publication is not None and machine.version is FIVE:
-        frame = _with_reason(frame, ReasonCode.NO_MATCHING_SUBSCRIBERS)
-    machine.answers.append(frame)
+    assert machine.session is not None
+    if packet.qos == 2:
+        machine.session.incoming.hold(packet.packet_id)
+    frame = encode_answer(_ANSWERS[packet.qos], packet.packet_id)  # [MQTT-2.2.1-5]
+    machine.answers.append(_with_reason(frame, reason) if reason else frame)
+
+
+def _why_untaken(machine: Machine, publication: MQTTPublication | None) -> ReasonCode:
+    """What to tell of a message that nobody took: it is no success if it was dropped for all.
+
+    Sections 3.4.2.1 and 3.5.2.1: 0x10 says that there are no subscribers, 0x97 that a bound is
+    exceeded and the message was not accepted. One that is retained was.
+    """
+    assert publication is not None
+    reason = machine.hub.why_untaken(publication)
+    if reason is ReasonCode.QUOTA_EXCEEDED and publication.retain:
+        return SUCCESS
+    return reason
 
 
 def _refuse(machine: Machine, packet: Publish, reason: ReasonCode, text: str = "") -> None:

@@ -16,6 +16,7 @@ from speedo_trio.mqtt.state.crowd import LONG_MESSAGE
 from speedo_trio.mqtt.state.later import MOST_BYTES, MOST_PACKETS
 from speedo_trio.mqtt.wire.encoder import encode
 from speedo_trio.mqtt.wire.packets import (
+    Disconnect,
     Packet,
     PingReq,
     PingResp,
@@ -25,6 +26,7 @@ from speedo_trio.mqtt.wire.packets import (
     PubRec,
     PubRel,
     SubAck,
+    Will,
 )
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from tests.mqtt.state.world import V5, V311, Peer, World, only, payloads, publish, subscribe
@@ -371,6 +373,36 @@ def test_what_is_not_allowed_ends_it_at_once() -> None:
         assert None is proceed(publisher)
 
 
+@pytest.mark.parametrize("reason", [ReasonCode.SUCCESS, ReasonCode.DISCONNECT_WITH_WILL_MESSAGE])
+def test_a_disconnect_that_waits_when_the_connection_breaks(reason: ReasonCode) -> None:
+    """[MQTT-3.14.4-3] It has come, and with it there is no will."""
+    world = small()
+    world.subscriber(b"a")
+    publisher = world.connect("publisher", will=Will(b"w"))
+    burst(publisher, 10)
+    publisher.client.hear(encode(Disconnect(reason), V5), world.now)
+    publisher.drop()
+
+    assert (reason is not ReasonCode.SUCCESS) == bool(world.hub.wills)
+
+
+def test_packets_that_wait_for_a_verdict_hold_up_no_acknowledgement() -> None:
+    """Nor do those that wait for others' turn; the order of the others is kept."""
+    world = World()
+    peer = world.connect(asking=Asking(publish=True))
+    peer.ask(subscribe(b"own", 1))
+    world.publish(b"own", qos=1)
+    (own,) = only(peer.take(), Publish)
+    ask = peer.send(publish(1, 1), publish(1, 2))
+    peer.client.hear(encode(PubAck(own.packet_id), V5) + encode(publish(1, 3), V5), world.now)
+
+    assert 0 == peer.session.outgoing.inflight
+    for _ in range(3):
+        ask = peer.client.answer(ask, ALLOW, world.now)
+    assert None is ask
+    assert [PubAck(each, ReasonCode.NO_MATCHING_SUBSCRIBERS) for each in (1, 2, 3)] == peer.take()
+
+
 def test_a_wrong_acknowledgement_in_the_same_read_ends_it() -> None:
     """That it is held makes nothing allowed."""
     world = small()
@@ -408,7 +440,7 @@ def test_who_is_not_held_hears_nothing() -> None:
     """The host is told what it does wrong."""
     peer = World().connect()
     assert not peer.client.hears
-    with pytest.raises(HandlerError, match="not held"):
+    with pytest.raises(HandlerError, match="while nothing waits"):
         peer.client.hear(b"\xc0\0", 0)
 
 

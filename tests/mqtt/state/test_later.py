@@ -22,12 +22,13 @@ def test_the_bytes() -> None:
     """It is full with many, and not any more when they were taken."""
     later = Later()
     later.put(Publish(b"a", bytes(MOST_BYTES - 2)))
-    before = later.full
+    full = [later.full]
     later.put(Publish(b"a", b""))
-    then = later.full
+    full.append(later.full)
     next(later)
+    full.append(later.full)
 
-    assert (before, then, later.full) == (False, True, False)
+    assert full == [False, True, False]
 
 
 def test_the_packets() -> None:

@@ -12,6 +12,7 @@ from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.wire.encoder import encode
 from speedo_trio.mqtt.wire.packets import (
     Disconnect,
+    Packet,
     PubAck,
     PubComp,
     Publish,
@@ -67,6 +68,35 @@ def test_a_message_is_published_and_answered(qos: int, version: Version) -> None
         published.origin,
         published.received_at,
     )
+
+
+@pytest.mark.parametrize("version", [V311, V5])
+@pytest.mark.parametrize(("qos", "kind"), [(1, PubAck), (2, PubRec)])
+def test_all_queues_are_full(version: Version, qos: int, kind: type[Packet]) -> None:
+    """0x97, as it is not accepted, and so the identifier is free; 3.1.1 can't be told.
+
+    It is accepted if it is retained, or one has taken it.
+    """
+    world = World(queue_messages=1)
+    world.subscriber(b"a").drop()
+    peer = world.connect(version=version)
+    peer.ask(publish(qos, 1))
+
+    answers = peer.ask(publish(qos, 2)) + peer.ask(publish(qos, 3, retain=True))
+    assert [ReasonCode.QUOTA_EXCEEDED if version is V5 else 0, 0] == [
+        each.reason for each in only(answers, kind)
+    ]
+    assert (2 not in peer.session.incoming.held) == (qos == 1 or version is V5)
+    world.subscriber(b"a", client_id="other")
+    assert [0] == [each.reason for each in only(peer.ask(publish(qos, 4)), kind)]
+
+
+def test_it_was_taken_by_nobody_for_another_reason() -> None:
+    """Who matches takes nothing as large, which is no fault of the publisher's."""
+    world = World()
+    world.subscriber(b"a", properties={"maximum_packet_size": 20})
+
+    assert [PubAck(1)] == world.connect().ask(publish(1, payload=bytes(30)))
 
 
 def test_nobody_takes_it() -> None:

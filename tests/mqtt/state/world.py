@@ -56,6 +56,15 @@ class Hub:
             self.exchange.retain(publication, now=self.world.now, expires=publication.expires_at)
         return taken
 
+    def why_untaken(self, publication: MQTTPublication) -> ReasonCode:
+        audience = [each for each, _ in self.exchange.routes[publication.topic]]
+        if not audience:
+            return ReasonCode.NO_MATCHING_SUBSCRIBERS
+        full = any(
+            isinstance(each, Session) and each.outgoing.lacks_room(publication) for each in audience
+        )
+        return ReasonCode.QUOTA_EXCEEDED if full and publication.qos else ReasonCode.SUCCESS
+
     def publish_will(self, session: Session, will: MQTTPublication) -> None:
         self.wills.append(will)
         self.events.append(("will", session.client_id))
