@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 from attrs import evolve
 
+from speedo_trio.mqtt.state.asks import HOLD
 from speedo_trio.mqtt.state.capabilities import NEVER
 from speedo_trio.mqtt.state.client import Client
 from speedo_trio.mqtt.state.outgoing import MOST_IDS, Receiver
@@ -78,6 +79,9 @@ class Local:
         self._turn = trio.Lock()
         self._far: Far | None = None
         self._open = False  # whether messages may go, too
+        self._eased = trio.Event()
+        self.sent: int = 0
+        """Bytes that were passed on."""
 
     # Its life
 
@@ -152,13 +156,22 @@ class Local:
             self._service.core.flush()
             try:
                 while outcome is not None:  # nothing is asked, so there is more
+                    if outcome is HOLD:
+                        await self._held(machine)
                     await trio.lowlevel.checkpoint()
                     outcome = self._proceed(machine)
             finally:  # what has come is done, or the machine would take nothing more
                 while outcome is not None:
+                    machine.wait_for([], self._now)  # for nobody any more
                     outcome = self._proceed(machine)
             if machine.unfinished:
                 self._service.caretaker.later(self)
+
+    async def _held(self, machine: Client) -> None:
+        """Wait for a subscriber here that has much to take."""
+        self._eased = trio.Event()
+        with trio.move_on_after(max(0.0, machine.held_until - self._now)):
+            await self._eased.wait()
 
     def _proceed(self, machine: Client) -> Outcome:
         outcome = machine.proceed(self._now)
@@ -200,6 +213,7 @@ class Local:
 
     def _pass_on(self, frames: bytes) -> None:
         far = self._far
+        self.sent += len(frames)
         for packet in self._reader.feed(frames):
             if far is not None and not isinstance(packet, ConnAck):
                 far.pass_on(packet)
@@ -214,6 +228,9 @@ class Local:
 
     def overflowed(self) -> None:
         """There is no connection that could be ended: the message is dropped."""
+
+    def eased(self) -> None:
+        self._eased.set()
 
     def admitted(self, session: Session, *, present: bool) -> None:
         """It was taken in."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Final, cast
@@ -193,6 +193,10 @@ class Line:
         return True
 
     send_nowait = write
+
+    def after_reads(self, call: Callable[[], object]) -> None:
+        """There are no others that read."""
+        call()
 
     async def send(self, data: bytes) -> None:
         """Not what this handler does."""
