@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from speedo_trio.errors import HandlerError, MQTTError, TopicError
 from speedo_trio.mqtt.state.answers import unsupported
-from speedo_trio.mqtt.state.asks import HOLD, MORE, NOTHING, Ask, Asking, Outcome, Verdict
+from speedo_trio.mqtt.state.asks import (
+    HOLD,
+    MORE,
+    NOTHING,
+    Ask,
+    Asking,
+    Hold,
+    Outcome,
+    Verdict,
+)
 from speedo_trio.mqtt.state.connecting import (
     on_auth,
     on_auth_again,
@@ -60,7 +69,9 @@ TURN: Final = 2000
 
 PINGRESP: Final = b"\xd0\x00"
 
-Transition: TypeAlias = "Callable[[Machine, Any, float], Ask | None]"  # Any: a packet of its type
+Transition: TypeAlias = (
+    "Callable[[Machine, Any, float], Ask | Hold | None]"  # Any: a packet of its type
+)
 
 
 def on_pingreq(machine: Machine, packet: PingReq, now: float) -> None:
@@ -331,9 +342,7 @@ class Client(Machine):
             else:
                 ask = table.get(type(packet), on_what_is_wrong)(self, packet, now)
                 if ask is not None:  # the next packets wait [MQTT-4.6.0-2] [MQTT-4.6.0-3]
-                    return ask
-                if self.crowds:
-                    return self._hold(now)
+                    return self._hold(now) if ask is HOLD else ask
                 work += 1 + self.taken
                 self.taken = 0
                 table, client_id = TRANSITIONS[self.state], self.client_id

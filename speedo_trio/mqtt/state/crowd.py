@@ -112,12 +112,14 @@ class Crowd:
     def grow(self, publication: MQTTPublication, *, first: bool) -> None:
         """A publication was put into the backlog, or found no room there.
 
+        Call it unless it is `stalled`, or when something is the first.
+
         Args:
             first: Nothing waited before, so there was nothing to take.
         """
         if first:
             self._begin(publication.received_at)
-        if self._crowded and not self.stalled:
+        if self._crowded:
             self._pressure.note(publication, self)
 
     def shrink(self) -> None:

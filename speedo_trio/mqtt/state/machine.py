@@ -70,6 +70,7 @@ class Machine:
         "outside",
         "packets",
         "plain",
+        "pressure",
         "problems",
         "refused",
         "rest",
@@ -103,6 +104,7 @@ class Machine:
         self.capabilities: Final = capabilities
         self.sessions: Final = sessions
         self.hub: Final = sessions.hub
+        self.pressure: Final = sessions.pressure
         self.line: Final = line
         self.outside: Final = outside
         self.asking: Final = asking

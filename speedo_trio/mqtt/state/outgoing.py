@@ -344,11 +344,12 @@ class Outgoing:
         first = not self._backlog
         # [MQTT-4.5.0-1] [MQTT3-3.1.2-5]
         put = self._backlog.put(message, away=self._line is None)
-        if self._pressure is not None and self._line is not None:
-            if self._crowd is None:
-                self._crowd = Crowd(self._backlog, self._line, self._pressure)
-                first = True
-            self._crowd.grow(publication, first=first)
+        crowd = self._crowd
+        if crowd is None and self._pressure is not None and self._line is not None:
+            crowd = self._crowd = Crowd(self._backlog, self._line, self._pressure)
+            first = True
+        if crowd is not None and (first or not crowd.stalled):
+            crowd.grow(publication, first=first)
         if put is Put.DISCONNECT and self._overflowed is not None:
             self._overflowed()
         return put is Put.TAKEN

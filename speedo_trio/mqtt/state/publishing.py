@@ -12,7 +12,7 @@ from attrs import evolve
 
 from speedo_trio.errors import HandlerError, MQTTError, RetainedFull, TopicError
 from speedo_trio.mqtt.state.answers import REFUSED, allowed
-from speedo_trio.mqtt.state.asks import Allow, Ask, AskPublish, Refuse, Verdict
+from speedo_trio.mqtt.state.asks import HOLD, Allow, Ask, AskPublish, Hold, Refuse, Verdict
 from speedo_trio.mqtt.state.flights import Step
 from speedo_trio.mqtt.state.incoming import Arrival
 from speedo_trio.mqtt.state.machine import FIVE, Machine, check_id, wrong
@@ -30,7 +30,7 @@ SUCCESS: Final = ReasonCode.SUCCESS
 _OWN: Final = b"$SYS"
 
 
-def on_publish(machine: Machine, packet: Publish, now: float) -> Ask | None:
+def on_publish(machine: Machine, packet: Publish, now: float) -> Ask | Hold | None:
     """See that a message is allowed, and publish it or have the host asked."""
     session = machine.session
     assert session is not None
@@ -61,8 +61,7 @@ def on_publish(machine: Machine, packet: Publish, now: float) -> Ask | None:
     if machine.asking.publish:
         ask = AskPublish(machine.client_id, publication)
         return machine.put_ask(ask, partial(_judge, machine, packet, publication))
-    _take(machine, packet, publication, now)
-    return None
+    return _take(machine, packet, publication, now)
 
 
 def on_pubrel(machine: Machine, packet: PubRel, now: float) -> None:
@@ -127,13 +126,16 @@ def _judge(
 
 def _take(
     machine: Machine, packet: Publish, publication: MQTTPublication | None, now: float
-) -> None:
+) -> Hold | None:
     """Publish, and answer [MQTT-3.3.4-1] when that is done: [MQTT-4.3.2-4] [MQTT-4.3.3-8].
 
     The retained messages are the broker's [MQTT-3.3.1-5] [MQTT-3.3.1-8].
 
     Args:
         publication: None: it has expired meanwhile, and is only answered.
+
+    Returns:
+        Whether the client is held from now on.
     """
     taken = 0
     try:
@@ -141,41 +143,49 @@ def _take(
             taken = machine.taken = machine.hub.publish(publication)
     except TopicError as error:
         _refuse(machine, packet, ReasonCode.TOPIC_NAME_INVALID, str(error))
-        return
+        return None
     except RetainedFull as error:
         if machine.version is not FIVE:  # [MQTT3-4.8.0-2]
             raise MQTTError(str(error), ReasonCode.QUOTA_EXCEEDED) from error
         _refuse(machine, packet, ReasonCode.QUOTA_EXCEEDED, str(error))
-        return
-    if machine.session is None:  # what was published may have ended the connection
-        return
-    pressure = machine.sessions.pressure
-    if publication is not None and pressure is not None and pressure.publication is publication:
-        machine.wait_for(pressure.take(), now)
-    if packet.qos:
-        told = taken or publication is None or machine.version is not FIVE
-        _accept(machine, packet, SUCCESS if told else _why_untaken(machine, publication))
+        return None
+    qos, session = packet.qos, machine.session
+    if session is None:  # what was published may have ended the connection
+        return None
+    if qos and (taken or publication is None or machine.version is not FIVE):
+        if qos == 2:
+            session.incoming.hold(packet.packet_id)
+        machine.answers.append(encode_answer(_ANSWERS[qos], packet.packet_id))  # [MQTT-2.2.1-5]
+    elif qos:
+        _answer_untaken(machine, packet, session, publication)
+    pressure = machine.pressure
+    if pressure is None or pressure.publication is not publication or publication is None:
+        return None
+    machine.wait_for(pressure.take(), now)
+    return HOLD if machine.crowds else None
 
 
-def _accept(machine: Machine, packet: Publish, reason: ReasonCode) -> None:
-    """Answer a PUBLISH with QoS 1 or 2 that is published, unless it was dropped for all."""
+def _answer_untaken(
+    machine: Machine, packet: Publish, session: Session, publication: MQTTPublication | None
+) -> None:
+    """Answer a PUBLISH with QoS 1 or 2 that nobody took, in MQTT 5.0."""
+    assert publication is not None  # or it would be answered without more ado
+    reason = _why_untaken(machine, publication)
     if reason is ReasonCode.QUOTA_EXCEEDED:
         _refuse(machine, packet, reason, "the queues of all subscribers are full")
         return
-    assert machine.session is not None
     if packet.qos == 2:
-        machine.session.incoming.hold(packet.packet_id)
-    frame = encode_answer(_ANSWERS[packet.qos], packet.packet_id)  # [MQTT-2.2.1-5]
+        session.incoming.hold(packet.packet_id)
+    frame = encode_answer(_ANSWERS[packet.qos], packet.packet_id)
     machine.answers.append(_with_reason(frame, reason) if reason else frame)
 
 
-def _why_untaken(machine: Machine, publication: MQTTPublication | None) -> ReasonCode:
+def _why_untaken(machine: Machine, publication: MQTTPublication) -> ReasonCode:
     """What to tell of a message that nobody took: it is no success if it was dropped for all.
 
     Sections 3.4.2.1 and 3.5.2.1: 0x10 says that there are no subscribers, 0x97 that a bound is
     exceeded and the message was not accepted. One that is retained was.
     """
-    assert publication is not None
     reason = machine.hub.why_untaken(publication)
     if reason is ReasonCode.QUOTA_EXCEEDED and publication.retain:
         return SUCCESS

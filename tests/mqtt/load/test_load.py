@@ -85,9 +85,9 @@ def test_stalled_subscribers_cost_others_nothing(qos: int, *, soak: bool) -> Non
         assert run.delivered == [run.sent] * 3
     assert beside[0].growth < 20 * MEGABYTE
     assert beside[1].growth < 100 * 1.5 * MEGABYTE
-    if soak:  # in a short run one pause of a busy machine is more than one message in a hundred
-        assert beside[0].p99 < without.p99 + 0.1
-        assert beside[1].p99 < without.p99 + 0.25
+    for run in beside:  # in a short run one pause of a busy machine is one message in a hundred
+        assert run.p50 < without.p50 + 0.1
+        assert not soak or run.p99 < without.p99 + 1
 
 
 @pytest.mark.soak
