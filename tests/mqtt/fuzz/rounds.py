@@ -123,7 +123,7 @@ class Round:
             for resident in world.residents:
                 self._answer(resident, nursery)
                 resident.relieve()
-        if kind > 0.5:
+        if kind > 0.35:
             other = guests[int(dice() * len(guests))] if guests else None
             if other is not None:
                 self._feed(other, nursery, whole=True)
@@ -137,7 +137,7 @@ class Round:
         self.data = stream = self._streams.next()
         room = _LITTLE_ROOM[int(dice() * 3)] if kind < 0.1 else AMPLE
         guest = world.open(stream, room)
-        self._feed(guest, nursery, whole=kind < 0.4)
+        self._feed(guest, nursery, whole=kind < 0.3)
         if kind > 0.9:
             self._answer(guest, nursery)
         if len(guests) > GUESTS:

@@ -67,6 +67,8 @@ def run(seed: int, seconds: float, first: int = 0, step: int = 1) -> Tally:
     """Run rounds until the time is over or one fails: the first, and each so many later."""
     tally, number = Tally(), first
     objects, memory = 0, 0
+    gc.collect()
+    gc.freeze()  # modules need not be looked through again and again
     began, worked = time.monotonic(), time.process_time()
     while not tally.failure and (tally.seconds < seconds or tally.rounds < WARM):
         try:

@@ -26,7 +26,7 @@ VALID: Final = 0.2
 SPOILED_PACKETS: Final = 0.25
 """Of the others have packets where they don't belong; the rest have wrong bytes."""
 MOST_REQUESTS: Final = 8
-ON: Final = 0.5
+ON: Final = 0.45
 """The part of the streams that goes on after each packet."""
 _SIGNIFICANT: Final = (0x00, 0x01, 0x7F, 0x80, 0x81, 0xFF, 0x10, 0x30, 0x82, 0xE0)
 
