@@ -75,6 +75,7 @@ class Line:
 
     def __init__(self) -> None:
         self.congested = False
+        self.sent = 0
         self.frames: list[bytes] = []
         self.answers: list[bytes] = []
 
@@ -94,6 +95,9 @@ class Outside:
 
     def overflowed(self) -> None:
         raise AssertionError("overflowed")
+
+    def eased(self) -> None:
+        raise AssertionError("nobody is held")
 
 
 class Bench:

@@ -208,7 +208,8 @@ def test_commands_are_accepted(
                 case ["trio-speedo" | ".venv/bin/trio-speedo", *rest]:
                     assert run_command(rest) == 0
                 case ["python", "-m", module, *_]:
-                    assert (TREE / f"{module.replace('.', '/')}.py").exists()
+                    path = TREE / module.replace(".", "/")
+                    assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
                 case ["python3", "-m", module, *_]:
                     assert find_spec(module)
                 case _:
