@@ -48,6 +48,9 @@ class Hub:
         self.exchange: Exchange[Publication, Terms] = Exchange(_failed, merge=merge)
         self.publish = self.exchange.publish
 
+    def why_untaken(self, publication: MQTTPublication) -> ReasonCode:
+        return ReasonCode.NO_MATCHING_SUBSCRIBERS
+
     def publish_will(self, session: Session, will: MQTTPublication) -> None:
         self.publish(will)
 

@@ -208,8 +208,8 @@ def test_commands_are_accepted(
                 case ["trio-speedo" | ".venv/bin/trio-speedo", *rest]:
                     assert run_command(rest) == 0
                 case ["python", "-m", module, *_]:
-                    path = TREE / module.replace(".", "/")
-                    assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+                    place = TREE / module.replace(".", "/")
+                    assert place.with_suffix(".py").exists() or (place / "__main__.py").exists()
                 case ["python3", "-m", module, *_]:
                     assert find_spec(module)
                 case _:

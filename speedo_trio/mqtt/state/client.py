@@ -146,6 +146,8 @@ class Client(Machine):
     judge: Callable[[Verdict, float], None] | None
     packets: int
     refused: int
+    rest: Iterator[Packet] | None
+    taken: int
     version: Version | None
 
     def __init__(
