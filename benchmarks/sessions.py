@@ -16,6 +16,7 @@ from speedo_trio.mqtt.wire.packets import Connect, Publish, Subscribe, Subscript
 from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.mqtt.wire.publish import encode_answer
 from speedo_trio.mqtt.wire.reader import PacketReader
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.exchange import Exchange
 from speedo_trio.pubsub.subscriber import Terms, merge
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.mqtt.wire.packets import Packet
-    from speedo_trio.mqtt.wire.reason_codes import ReasonCode
     from speedo_trio.pubsub.publication import Publication
 
 ROUNDS = 7
