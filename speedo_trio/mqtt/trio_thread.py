@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar, TypeVarTuple, Unpack
 
@@ -98,12 +99,13 @@ class TrioThread(Generic[Value]):
             RuntimeError: this is that thread.
         """
         asked = _Asked(partial(function, *arguments))
-        self._soon(asked.begin)
         try:
+            self._soon(asked.begin)
             return asked.future.result()
-        except BaseException:
+        except BaseException:  # an interrupt may come as soon as the function has begun
             if not asked.future.done():
-                self._soon(asked.scope.cancel)
+                with suppress(ServerClosed, RuntimeError):  # what has not begun raised that
+                    self._soon(asked.scope.cancel)
             raise
 
     def stop(self) -> None:
