@@ -87,7 +87,7 @@ def test_stalled_subscribers_cost_others_nothing(qos: int, *, soak: bool) -> Non
     assert beside[1].growth < 100 * 1.5 * MEGABYTE
     for run in beside:  # in a short run one pause of a busy machine is one message in a hundred
         assert run.p50 < without.p50 + 0.1
-        assert not soak or run.p99 < without.p99 + 1
+        assert not soak or run.p99 < without.p99 + 0.25
 
 
 @pytest.mark.soak
