@@ -18,8 +18,11 @@ Why nobody waits for ever:
   client of 5.0 may have on its way by the default receive maximum. Who sends more without waiting
   for acknowledgements, and its own behind that, is stalled at the end: it is let go on, and what is
   too much for its queue is dropped.
-- Nothing is held that leads to an acknowledgement from a subscriber: QoS 0, wills, what the program
-  publishes, and all that goes to clients is never held.
+- What goes to clients is never held, to those that are held neither. So nothing stands between a
+  subscriber and the acknowledgement that others wait for.
+
+Nobody is held for QoS 0, of which nobody is told that it was taken, nor for wills and for what the
+program publishes, which have nobody who could wait.
 
 Nothing is timed for each message. Whether something was taken is counted, and looked at when a
 publisher wants to know.
