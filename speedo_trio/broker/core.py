@@ -77,6 +77,7 @@ class BrokerCore:
             route_bytes=limits.route_bytes,
             retained=RetainedLimits(messages=limits.retained_messages, bytes=limits.retained_bytes),
             merge=merge,
+            can_take=_eager,
         )
         self.dirty: list[Mailbox] = []
         """Mailboxes that are to be flushed at the end of the turn."""
@@ -213,6 +214,11 @@ class BrokerCore:
                 f"no room to retain a message of {len(publication.payload)} bytes: "
                 f"{len(retained)} messages of {retained.bytes} bytes are retained"
             )
+
+
+def _eager(subscriber: object) -> bool:
+    """Whether a member of a group should get more while others could: much waits for some."""
+    return not getattr(subscriber, "crowded", False)
 
 
 def _failed(subscriber: object, publication: Publication, error: Exception) -> None:

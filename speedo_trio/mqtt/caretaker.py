@@ -3,7 +3,7 @@
 Keep alive, the first packet, wills and the end of sessions are deadlines. Sending what waits in a
 session is done a portion at a time, each client's in turn.
 
-Next: `speedo_trio.mqtt.handler`.
+Next: `speedo_trio.mqtt.holding`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 from speedo_trio.pubsub.publication import Publication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from speedo_trio.pubsub.audience import Pair
     from speedo_trio.pubsub.routes import Routes
@@ -33,9 +33,10 @@ Load: TypeAlias = "Callable[[Subscriber[P, V]], float]"
 class SharedGroup(Generic[P, V]):
     """The members of one shared subscription, and whose turn it is.
 
-    Members that can't take more are skipped. Of the others the one is chosen that has the least
-    load, and among equals, or when loads are not asked, the one that was chosen longest ago. To ask
-    the loads takes time for each member, taking turns only for those that are skipped.
+    Members that can't take more are skipped while others can. Of the others the one is chosen that
+    has the least load, and among equals, or when loads are not asked, the one that was chosen
+    longest ago. To ask the loads takes time for each member, taking turns only for those that are
+    skipped.
     """
 
     __slots__ = ("_can_take", "_failed", "_load", "_members")
@@ -82,11 +83,24 @@ class SharedGroup(Generic[P, V]):
     def deliver(self, publication: P, value: object) -> bool:
         """Deliver to one member: the one whose turn it is, or the next that takes it.
 
-        What a member raises is reported, and costs that member its turn only.
+        When none can take more, those are asked all the same, and may take it or not. What a member
+        raises is reported, and costs that member its turn only.
         """
-        for member, own in self._candidates():
+        if self._offer(self._candidates(), publication):
+            return True
+        can_take = self._can_take
+        if can_take is None:
+            return False
+        skipped = [pair for pair in self if not can_take(pair[0])]
+        return self._offer(skipped, publication)
+
+    def _offer(self, pairs: Iterable[Pair[Subscriber[P, V], V]], publication: P) -> bool:
+        """Deliver to the first member that takes it; whether one did. That had its turn."""
+        for member, own in pairs:
             try:
                 if member.deliver(publication, own):
+                    if member in self._members:
+                        self._members.move_to_end(member)
                     return True
             except Exception as error:  # noqa: BLE001  # of whatever a subscriber is
                 self._failed(member, publication, error)

@@ -236,6 +236,20 @@ async def test_more_than_may_wait_is_not_read(hooks: Hooks) -> None:
             await publisher.get(PubAck)
 
 
+async def test_a_group_spares_its_slow_members() -> None:
+    """Its publishers are as fast as the others: the slow one gets no more than waits already."""
+    async with house() as home:
+        await home.client("slow", "$share/g/a")
+        fast, publisher = await home.client("fast", "$share/g/a"), await home.client("publisher")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take, fast, 93)
+            for each in messages(100):
+                await publisher.send(each)
+                await publisher.get(PubAck)
+
+        assert 5 == home.waiting("slow")
+
+
 async def test_messages_that_are_dropped_for_all_are_refused() -> None:
     """Also in a group of a shared subscription; 0x10 is for those that nobody is subscribed to."""
     async with house(stall_timeout=0) as home:

@@ -106,7 +106,17 @@ def test_who_cannot_take_more_is_skipped(*, loads: bool) -> None:
     assert Counter("xyz") == Counter(chosen(group, 3))
     able.clear()
     assert chosen(group, 2) == "--"
-    assert not group.deliver(PUBLICATION, None)
+
+
+def test_when_none_can_take_more_all_are_asked() -> None:
+    """In turn; who refuses is asked once."""
+    group: Group = SharedGroup(Failures().report, can_take=lambda member: str(member) == "y")
+    x, y, z = clients("xyz")
+    join(group, [x, y, z])
+    y.takes = False
+
+    assert [group.deliver(PUBLICATION, None) for _ in range(3)] == [True] * 3
+    assert [len(each.got) for each in (x, y, z)] == [2, 0, 1]
 
 
 def test_the_least_load() -> None:

@@ -79,6 +79,21 @@ class Backlog:
         self._waiting = None
         self.bytes = 0
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more than half of what may wait does."""
+        return self._over(2)
+
+    @property
+    def eased(self) -> bool:
+        """Whether a quarter of what may wait does at most."""
+        return not self._over(4)
+
+    def _over(self, share: int) -> bool:
+        """Whether more than one part in so many is taken."""
+        limits = self._limits
+        return share * len(self) > limits.messages or share * self.bytes > limits.bytes
+
     def lacks_room(self, size: int) -> bool:
         """Whether a message of so many bytes of topic and payload would be too much."""
         limits = self._limits

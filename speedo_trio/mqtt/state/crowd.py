@@ -18,8 +18,11 @@ Why nobody waits for ever:
   client of 5.0 may have on its way by the default receive maximum. Who sends more without waiting
   for acknowledgements, and its own behind that, is stalled at the end: it is let go on, and what is
   too much for its queue is dropped.
-- Nothing is held that leads to an acknowledgement from a subscriber: QoS 0, wills, what the program
-  publishes, and all that goes to clients is never held.
+- What goes to clients is never held, to those that are held neither. So nothing stands between a
+  subscriber and the acknowledgement that others wait for.
+
+Nobody is held for QoS 0, of which nobody is told that it was taken, nor for wills and for what the
+program publishes, which have nobody who could wait.
 
 Nothing is timed for each message. Whether something was taken is counted, and looked at when a
 publisher wants to know.
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.backlog import Backlog
     from speedo_trio.mqtt.state.line import Line
     from speedo_trio.mqtt.state.publication import MQTTPublication
-    from speedo_trio.pubsub.outbox import OutboxLimits
 
 
 LONG_MESSAGE: Final = 25
@@ -58,11 +60,10 @@ class Waiting(Protocol):
 class Pressure:
     """The crowds that the last publication has come upon: how they get to know its publisher."""
 
-    __slots__ = ("_crowds", "limits", "patience", "publication")
+    __slots__ = ("_crowds", "patience", "publication")
 
-    def __init__(self, limits: OutboxLimits, patience: float) -> None:
-        """Args: what the queues may hold; the `stall_timeout`."""
-        self.limits: OutboxLimits = limits
+    def __init__(self, patience: float) -> None:
+        """Args: the `stall_timeout`."""
         self.patience: float = patience
         self.publication: MQTTPublication | None = None
         """The last one that has come upon any, unless they were taken."""
@@ -109,30 +110,31 @@ class Crowd:
         self.stalled: bool = False
         """Whether it was found to take nothing. Until a message is taken it holds up nobody."""
 
-    def grow(self, publication: MQTTPublication, *, first: bool) -> None:
+    def grow(self, publication: MQTTPublication, *, first: bool, alone: bool) -> None:
         """A publication was put into the backlog, or found no room there.
 
         Call it unless it is `stalled`, or when something is the first.
 
         Args:
             first: Nothing waited before, so there was nothing to take.
+            alone: No other could have taken it in place of this client.
         """
         if first:
             self._begin(publication.received_at)
-        if self._crowded:
+        if alone and self._backlog.crowded:
             self._pressure.note(publication, self)
 
     def shrink(self) -> None:
         """A message was taken from the backlog."""
         self._taken = True
         self.stalled = False
-        if self._waiting and self._eased:
+        if self._waiting and self._backlog.eased:
             self._tell()
 
     def holds(self, now: float) -> bool:
         """Whether publishers are to wait: there is much to take, and the client goes on taking."""
         line = self._line
-        if line is None or not self._crowded:
+        if line is None or not self._backlog.crowded:
             return False
         if self._taken:
             self._begin(now)
@@ -169,18 +171,6 @@ class Crowd:
     def _longest(self) -> float:
         """Until when bytes alone count."""
         return self._taken_at + self._pressure.patience * LONG_MESSAGE
-
-    @property
-    def _crowded(self) -> bool:
-        """Whether the queue is more than half full."""
-        backlog, limits = self._backlog, self._pressure.limits
-        return 2 * len(backlog) > limits.messages or 2 * backlog.bytes > limits.bytes
-
-    @property
-    def _eased(self) -> bool:
-        """Whether at most a quarter is left."""
-        backlog, limits = self._backlog, self._pressure.limits
-        return 4 * len(backlog) <= limits.messages and 4 * backlog.bytes <= limits.bytes
 
     def _begin(self, now: float) -> None:
         """Count from now."""

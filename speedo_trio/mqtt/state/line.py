@@ -1,6 +1,6 @@
 """A line: where the frames to one client leave.
 
-Next: `speedo_trio.mqtt.state.outgoing`.
+Next: `speedo_trio.mqtt.state.crowd`.
 """
 
 from __future__ import annotations

@@ -134,6 +134,11 @@ class Outgoing:
         return self._backlog.bytes
 
     @property
+    def crowded(self) -> bool:
+        """Whether more than half of what may wait does."""
+        return self._backlog.crowded
+
+    @property
     def inflight(self) -> int:
         """Messages that were sent, and whose way has not ended."""
         return len(self._published) + len(self._released)
@@ -341,7 +346,8 @@ class Outgoing:
         """
         if not self._backlog and not self._again and self._may_send():
             return self._send_first(message, publication, 0)
-        first = not self._backlog
+        # A group gives to those of whom much waits only when it has no others.
+        first, alone = not self._backlog, message[4] is None or self._backlog.crowded
         # [MQTT-4.5.0-1] [MQTT3-3.1.2-5]
         put = self._backlog.put(message, away=self._line is None)
         crowd = self._crowd
@@ -349,7 +355,7 @@ class Outgoing:
             crowd = self._crowd = Crowd(self._backlog, self._line, self._pressure)
             first = True
         if crowd is not None and (first or not crowd.stalled):
-            crowd.grow(publication, first=first)
+            crowd.grow(publication, first=first, alone=alone)
         if put is Put.DISCONNECT and self._overflowed is not None:
             self._overflowed()
         return put is Put.TAKEN

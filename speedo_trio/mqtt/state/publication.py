@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from speedo_trio.mqtt.wire.fields import write_variable
-from speedo_trio.mqtt.wire.packet_types import PacketType
-from speedo_trio.mqtt.wire.properties import Properties
-from speedo_trio.mqtt.wire.property_list import NO_PROPERTIES, encode_properties
+from speedo_trio.mqtt.wire.property_list import NO_PROPERTIES, encode_passed_on
 from speedo_trio.mqtt.wire.publish import SharedPublish, encode_publish, share_publish
 from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.publication import FORMS, Publication
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+
+    from speedo_trio.mqtt.wire.properties import Properties
 
 _EXPIRY: Final = b"\x02"
 _SUBSCRIPTION: Final = b"\x0b"
@@ -144,7 +144,9 @@ class MQTTPublication(Publication):
             return b""
         body = self._body
         if body is None:
-            body = _encode_passed_on(self.properties)
+            # [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18]
+            # [MQTT-3.3.2-20]
+            body = encode_passed_on(self.properties)
             if not self.settled:
                 self._body = body
         return body
@@ -203,25 +205,6 @@ def _properties(
     if isinstance(publication, MQTTPublication):
         return publication.property_list(waited, identifiers, alias)
     return _list(b"", None, identifiers, alias)
-
-
-def _encode_passed_on(own: Properties) -> bytes:
-    """Encode what reaches subscribers unaltered, in its order.
-
-    [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
-    """
-    passed_on = Properties(
-        payload_format_indicator=own.payload_format_indicator,
-        content_type=own.content_type,
-        response_topic=own.response_topic,
-        correlation_data=own.correlation_data,
-        user=own.user,
-    )
-    encoded = encode_properties(passed_on, PacketType.PUBLISH)
-    length = 1
-    while encoded[length - 1] & 0x80:
-        length += 1
-    return encoded[length:]
 
 
 def _list(body: bytes, left: int | None, identifiers: tuple[int, ...], alias: int) -> bytes:

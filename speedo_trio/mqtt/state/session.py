@@ -67,6 +67,11 @@ class Session:
         return cls(client_id, outgoing, outgoing.deliver, Incoming(), {})
 
     @property
+    def crowded(self) -> bool:
+        """Whether a group that it is a member of should give its messages to others."""
+        return self.outgoing.crowded
+
+    @property
     def deadline(self) -> float | None:
         """When something is to be done about it while the client is away."""
         if self.will_at is None or self.ends_at is None:

@@ -60,9 +60,7 @@ class Sessions:
         self.hub: Final = hub
         """The broker."""
         stall_timeout = capabilities.stall_timeout
-        self.pressure: Final = (
-            Pressure(capabilities.queue, stall_timeout) if stall_timeout else None
-        )
+        self.pressure: Final = Pressure(stall_timeout) if stall_timeout else None
         """Who knows which subscribers hold up a publisher; None: none ever does."""
         self._capabilities = capabilities
         self._make = make

@@ -6,7 +6,7 @@ Next: `speedo_trio.mqtt.wire.decoder`.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from speedo_trio.errors import MalformedPacket, MQTTError, UnsendablePacket
 from speedo_trio.mqtt.wire.body import check_topic
@@ -22,15 +22,17 @@ from speedo_trio.mqtt.wire.properties import PROPERTIES, WILL, Place, Properties
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from speedo_trio.mqtt.wire.body import Body
     from speedo_trio.mqtt.wire.properties import Property
 
+_Writer: TypeAlias = "Callable[[Property, Any], bytes]"  # Any: whatever the property's value is
+
 NO_PROPERTIES: Final = b"\0"
 """A list of none [MQTT-2.2.2-1]."""
 
-_values: Final = attrgetter(*(each.name for each in PROPERTIES))
+_VALUES: Final = attrgetter(*(each.name for each in PROPERTIES))
 _KNOWN: Final = {each.identifier: each for each in PROPERTIES}
 
 
@@ -141,21 +143,40 @@ def encode_properties(properties: Properties | None, place: Place) -> bytes:
     """
     if properties is None:
         return NO_PROPERTIES
-    parts: list[bytes] = []
-    for known, value in zip(PROPERTIES, _values(properties), strict=True):
+    values = _VALUES(properties)
+    for known, value in zip(PROPERTIES, values, strict=True):
         if value is None or value == ():
             continue
         if place not in known.places:
             raise UnsendablePacket(str(_misplaced(known.identifier, place)))
-        values = value if isinstance(value, tuple) else (value,)
-        if len(values) > 1 and place not in known.several:
+        if isinstance(value, tuple) and len(value) > 1 and place not in known.several:
             raise UnsendablePacket(
-                f"{name_of(place)} has the property {known.name} {len(values)} times; allowed is 1"
+                f"{name_of(place)} has the property {known.name} {len(value)} times; allowed is 1"
             )
-        write = _WRITERS[known.type]
-        for each in values:
-            parts += (bytes((known.identifier,)), write(known, each))
-    return write_variable(sum(map(len, parts))) + b"".join(parts)
+    encoded = _encode(values, _ENCODED)
+    return write_variable(len(encoded)) + encoded
+
+
+def encode_passed_on(properties: Properties) -> bytes:
+    """Those of a PUBLISH that reach subscribers unaltered, without a length.
+
+    Raises:
+        UnsendablePacket: One has a value that is not allowed.
+    """
+    return _encode(_PASSED_ON_VALUES(properties), _PASSED_ON)
+
+
+def _encode(values: Sequence[Any], listed: Sequence[tuple[Property, bytes, _Writer]]) -> bytes:
+    parts: list[bytes] = []
+    for value, (known, identifier, write) in zip(values, listed, strict=True):
+        if value is None:
+            continue
+        if isinstance(value, tuple):
+            for each in value:
+                parts += (identifier, write(known, each))
+        else:
+            parts += (identifier, write(known, value))
+    return b"".join(parts)
 
 
 def _sendable(known: Property, value: int) -> int:
@@ -169,7 +190,7 @@ def _write_pair(known: Property, pair: tuple[str, str]) -> bytes:
     return write_text("user name", name) + write_text("user value", value)
 
 
-_WRITERS: Final[dict[PropertyType, Callable[[Property, Any], bytes]]] = {
+_WRITERS: Final[dict[PropertyType, _Writer]] = {
     PropertyType.FLAG: lambda known, value: _sendable(known, value).to_bytes(),
     PropertyType.BYTE: lambda known, value: _sendable(known, value).to_bytes(),
     PropertyType.TWO_BYTES: lambda known, value: _sendable(known, value).to_bytes(2),
@@ -180,3 +201,21 @@ _WRITERS: Final[dict[PropertyType, Callable[[Property, Any], bytes]]] = {
     PropertyType.BINARY: lambda known, value: write_binary(known.name, value),
     PropertyType.PAIR: _write_pair,
 }
+
+_ENCODED: Final = tuple(
+    (each, each.identifier.to_bytes(), _WRITERS[each.type]) for each in PROPERTIES
+)
+_PASSED_ON: Final = tuple(
+    each
+    for each in _ENCODED
+    if each[0].name
+    in {
+        "payload_format_indicator",
+        "content_type",
+        "response_topic",
+        "correlation_data",
+        "user",
+    }
+)
+"""Section 3.3.2.3. The expiry is altered; the others are between two ends."""
+_PASSED_ON_VALUES: Final = attrgetter(*(each[0].name for each in _PASSED_ON))
