@@ -60,7 +60,7 @@ _PUB_HELP = """Publish a message, a file or lines under a topic, at a broker."""
 
 _SUB_HELP = """Subscribe to topics at a broker, and write the messages that come."""
 
-_PASSWD_HELP = """Set, add or remove passwords of the MQTT broker's users, in a file."""
+_USERS_HELP = """Set, add or remove passwords of the MQTT broker's users, in a file."""
 
 _GENERAL = Group("General", sort_key=0)
 
@@ -160,7 +160,7 @@ def make_app(origins: Origins) -> App:
         help=_BENCH_HELP,
         sort_key=4,
     )
-    app.command("speedo_trio.cli.passwd:app", name="passwd", help=_PASSWD_HELP, sort_key=7)
+    app.command("speedo_trio.cli.passwd:app", name="passwd", help=_USERS_HELP, sort_key=7)
     app.command("speedo_trio.cli.pubsub.command:pub_app", name="pub", help=_PUB_HELP, sort_key=5)
     app.command("speedo_trio.cli.pubsub.command:sub_app", name="sub", help=_SUB_HELP, sort_key=6)
     return app

@@ -47,10 +47,11 @@ class PasswdPlan:
 
 
 _CHANGE = PasswdPlan()
+_File = Annotated[Path, Parameter(metavar="FILE")]
 
 
 def passwd(
-    file: Path,
+    file: _File,
     user: str | None = None,
     /,
     *,
@@ -115,8 +116,8 @@ def _given(password: str) -> bytes:
 
 
 def _pairs() -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(sys.stdin, 1):
-        line = line.rstrip("\r\n")
+    lines = (each.rstrip("\r\n") for each in sys.stdin)
+    for number, line in enumerate(lines, 1):
         if not line:
             continue
         name, colon, password = line.partition(":")

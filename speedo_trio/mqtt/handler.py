@@ -29,6 +29,7 @@ from speedo_trio.protocol.message import Message
 if TYPE_CHECKING:
     from speedo_trio.events import CloseReason
     from speedo_trio.mqtt.common import Service
+    from speedo_trio.mqtt.requests import ClientInfo
     from speedo_trio.mqtt.state.asks import Ask, Outcome
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.protocol.handler import Connection
@@ -69,7 +70,7 @@ class MQTTHandler(ProtocolHandler):
             self._mailbox,
             self,
             now=self._clock(),
-            asking=service.asking,
+            asking=service.asking_for(connection.peer),
         )
         self._referee: Referee | None = None  # when a hook wants to know of the client
         self._admitted = False
@@ -147,7 +148,7 @@ class MQTTHandler(ProtocolHandler):
         if referee is None:
             return
         assert isinstance(session, BrokerSession)
-        session.who = referee.client
+        self._recognise(session, referee.client)
         if self._service.tell is not None:
             self._service.tell(ClientConnected(client=referee.client, session_present=present))
 
@@ -218,8 +219,8 @@ class MQTTHandler(ProtocolHandler):
         assert referee is not None  # somebody wants to know, or there would be no ask
         verdict = await referee.decide(outcome)
         session = self._client.session
-        if isinstance(session, BrokerSession):  # it may have shown anew who it is
-            session.who = referee.client
+        if isinstance(session, BrokerSession) and session.who is not referee.client:
+            self._recognise(session, referee.client)  # it has shown anew who it is
         return self._after(self._client.answer(outcome, verdict, self._clock()))
 
     async def room(self) -> None:
@@ -251,10 +252,15 @@ class MQTTHandler(ProtocolHandler):
     def _introduce(self) -> Referee | None:
         """Who decides about the client and knows who it is; None: nobody wants to know."""
         connect = self._client.connect
-        if self._referee is None and connect is not None and self._service.knows_clients:
+        wanted = self._service.knows_clients or self._client.asking.connect
+        if self._referee is None and connect is not None and wanted:
             client = client_info(self.connection, connect, self._client.client_id)
             self._referee = Referee(self._service.calls, client)
         return self._referee
+
+    def _recognise(self, session: BrokerSession, who: ClientInfo) -> None:
+        session.who = who
+        self._service.restrict(session)
 
     def _tell_end(self, reason: ReasonCode | None, text: str) -> None:
         """Tell of the end of a client that has sent a CONNECT, once."""

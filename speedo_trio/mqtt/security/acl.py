@@ -92,9 +92,9 @@ class Rights:
     def _allows(self, topic: bytes, access: Access) -> bool:
         for rules in (self.rules, () if self.barred else self.patterns):
             for rule in rules:
-                counts = rule.access is Access.DENY or access in rule.access
-                if counts and matches(rule.topic_filter, topic):
-                    return rule.access is not Access.DENY
+                denies = not rule.access
+                if (denies or rule.access & access) and matches(rule.topic_filter, topic):
+                    return not denies
         return False
 
 
@@ -129,8 +129,8 @@ def parse_acl(text: str, place: str = "ACL file") -> ACL:
     """
     acl = ACL()
     user: str | None = None
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.rstrip()
+    lines = (each.rstrip() for each in text.split("\n"))
+    for number, line in enumerate(lines, 1):
         words = line.lstrip(" ")
         if line.startswith("#") or not words:
             continue

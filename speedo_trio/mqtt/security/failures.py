@@ -47,14 +47,26 @@ class Failures:
 
     def may_try(self, address: Address, now: float) -> bool:
         """Whether one more login may be looked at. One that may not is counted."""
-        if self.most is None or self._level(key_of(address), now) + 1 <= self.most:
+        if self.has_room(address, now):
             return True
         self.refused += 1
         return False
 
-    def failed_at(self, address: Address, now: float) -> None:
-        """A login from an address has failed."""
-        self.failed += 1
+    def has_room(self, address: Address, now: float) -> bool:
+        """Whether one more login may fail."""
+        return self.most is None or self._level(key_of(address), now) + 1 <= self.most
+
+    def refund(self, address: Address) -> None:
+        """A login that was charged has not failed."""
+        key = key_of(address)
+        level, when = self._levels.get(key, (0.0, 0.0))
+        if level > 1:
+            self._levels[key] = level - 1, when
+        else:
+            self._levels.pop(key, None)
+
+    def charge(self, address: Address, now: float) -> None:
+        """A login from an address is looked at: it counts as failed until `refund`."""
         if self.most is None:
             return
         key = key_of(address)

@@ -71,7 +71,16 @@ class PasswordFile:
         Raises:
             ConfigError: as when it was made; then all is as before.
         """
-        before, self._users = self._users, self._read()
+        return self._change(self._read())
+
+    def adopt(self, other: PasswordFile) -> frozenset[str]:
+        """Hold to what another one has read; the same as `reload` otherwise."""
+        self._path, self._limiter = other._path, other._limiter
+        self._most_waiting = other._most_waiting
+        return self._change(other._users)
+
+    def _change(self, users: dict[str, PasswordHash]) -> frozenset[str]:
+        before, self._users = self._users, users
         gone = {name for name, line in before.items() if self._users.get(name) != line}
         for name in gone:
             self._known.pop(name, None)

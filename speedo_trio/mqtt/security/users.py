@@ -68,7 +68,7 @@ def parse_users(text: str, place: str = "password file") -> dict[str, PasswordHa
                 raise ConfigError("no colon in it; allowed is NAME:HASH")
             check_name(name)
             if name in users:
-                raise ConfigError(f"the user {name!r} for the second time; allowed is one line each")
+                raise ConfigError(f"the user {name!r} once more; allowed is one line each")
             users[name] = parse_hash(rest.strip())
         except ConfigError as error:
             raise ConfigError(f"{place}, line {number}: {error}") from None

@@ -150,7 +150,13 @@ class Machine:
     def enter(self, state: State) -> None:
         """Be in another state."""
         self.state = state
-        self.plain = state is State.CONNECTED and not self.asking.publish
+        session = self.session
+        free = session is None or session.rights is None
+        self.plain = state is State.CONNECTED and free and not self.asking.publish
+
+    def restricted(self) -> None:
+        """The rights of the session have changed."""
+        self.enter(self.state)
 
     def put_ask(self, ask: A, judge: Callable[[Verdict, float], None]) -> A:
         """Stop for an ask; give it back, for the outcome."""

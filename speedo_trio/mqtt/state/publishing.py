@@ -57,6 +57,9 @@ def on_publish(machine: Machine, packet: Publish, now: float) -> Ask | None:
     if topic[0] == DOLLAR and (topic == _OWN or topic.startswith(_OWN + b"/")):
         _refuse(machine, packet, ReasonCode.NOT_AUTHORIZED, "$SYS is the server's own")
         return None
+    if session.rights is not None and not session.rights.may_publish(topic):
+        _refuse(machine, packet, ReasonCode.NOT_AUTHORIZED)
+        return None
     if machine.asking.publish:
         ask = AskPublish(machine.client_id, publication)
         return machine.put_ask(ask, partial(_judge, machine, packet, publication))

@@ -47,7 +47,9 @@ def on_subscribe(machine: Machine, packet: Subscribe, now: float) -> Ask | None:
         return None
     identified = bool(_identifiers(packet))
     known = [
-        _refusal(each, machine.capabilities, identified=identified) for each, _ in subscriptions
+        _refusal(each, machine.capabilities, identified=identified)
+        or _forbidden(each, machine.session)
+        for each, _ in subscriptions
     ]
     wanted = [each for each, why in zip(subscriptions, known, strict=True) if why is None]
     if wanted and machine.asking.subscribe:
@@ -101,6 +103,15 @@ def _refusal(
     if not capabilities.wildcard_subscriptions and has_wildcard(topic_filter):
         return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
     return None
+
+
+def _forbidden(topic_filter: bytes, session: Session) -> ReasonCode | None:
+    """That the client may not subscribe to a filter; None: it may."""
+    if session.rights is None:
+        return None
+    shared = parse_shared(topic_filter)
+    plain = topic_filter if shared is None else shared.topic_filter
+    return None if session.rights.may_subscribe(plain) else ReasonCode.NOT_AUTHORIZED
 
 
 def _judge(machine: Machine, packet: Subscribe, known: Known, verdict: Verdict, now: float) -> None:
