@@ -160,9 +160,9 @@ def make_app(origins: Origins) -> App:
         help=_BENCH_HELP,
         sort_key=4,
     )
-    app.command("speedo_trio.cli.passwd:app", name="passwd", help=_USERS_HELP, sort_key=7)
     app.command("speedo_trio.cli.pubsub.command:pub_app", name="pub", help=_PUB_HELP, sort_key=5)
     app.command("speedo_trio.cli.pubsub.command:sub_app", name="sub", help=_SUB_HELP, sort_key=6)
+    app.command("speedo_trio.cli.passwd:app", name="passwd", help=_USERS_HELP, sort_key=7)
     return app
 
 

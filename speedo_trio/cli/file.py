@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from cyclopts.config import Dict
 
 from speedo_trio.cli.mistakes import ALL, Mistake, suggestion
-from speedo_trio.cli.settings import SECTIONS, check_setting, setting_keys
+from speedo_trio.cli.settings import NESTED, SECTIONS, check_setting, setting_keys
 
 if TYPE_CHECKING:
     from cyclopts import App, ArgumentCollection
+
+    from speedo_trio.cli.settings import Keys
 
 
 def add_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -52,11 +54,20 @@ def _check(path: str, table: dict[str, Any]) -> None:
     for key, value in table.items():
         if key not in SECTIONS:
             _check_one(path, (key,), value)
-        elif isinstance(value, dict):
-            for name, item in value.items():
-                _check_one(path, (key, name), item)
         else:
-            raise Mistake(f"{path}: {key} is {value!r}; allowed is a table: [{key}]")
+            _check_section(path, (key,), value)
+
+
+def _check_section(path: str, keys: Keys, table: object) -> None:
+    if not isinstance(table, dict):
+        name = ".".join(keys)
+        raise Mistake(f"{path}: {name} is {table!r}; allowed is a table: [{name}]")
+    for name, item in table.items():
+        inner = (*keys, name)
+        if inner in NESTED:
+            _check_section(path, inner, item)
+        else:
+            _check_one(path, inner, item)
 
 
 def _check_one(path: str, keys: tuple[str, ...], value: object) -> None:

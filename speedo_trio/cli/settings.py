@@ -14,23 +14,45 @@ from cyclopts import Group, Parameter
 from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConfigError
+from speedo_trio.mqtt.security.settings import SecuritySettings
 from speedo_trio.mqtt.state.capabilities import Capabilities
 from speedo_trio.simplepub.settings import SimplePubSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+def _section_group(section: type, sort_key: int) -> Group:
+    return Group(section.__name__, help=section.__doc__ or "", sort_key=sort_key)
+
+
+@frozen(kw_only=True)
+class MQTTSettings(Capabilities):
+    """What an MQTT broker offers and forbids, and sections of their own."""
+
+    security: Annotated[SecuritySettings, Parameter(group=_section_group(SecuritySettings, 9))] = (
+        field(factory=SecuritySettings)
+    )
+    """Who may come in, and who may do what."""
+
+
+# Cyclopts would look for the names of inherited annotations in this module.
+MQTTSettings.__init__.__annotations__.update(get_type_hints(Capabilities, include_extras=True))
+
 SERVER_SECTIONS: dict[str, type] = get_type_hints(Config)
 """The sections of a server's configuration, by name."""
 
 PROTOCOL_SECTIONS: dict[str, type] = {
     "broker": BrokerLimits,
-    "mqtt": Capabilities,
+    "mqtt": MQTTSettings,
     "simplepub": SimplePubSettings,
 }
 """The sections of protocols that are shipped."""
 
 SECTIONS: dict[str, type] = {**SERVER_SECTIONS, **PROTOCOL_SECTIONS}
+
+NESTED: dict[Keys, type] = {("mqtt", "security"): SecuritySettings}
+"""Sections within sections, by their paths."""
 
 Keys: TypeAlias = tuple[str, ...]
 """A setting's path: ``("bind",)``, ``("limits", "connections")``."""
@@ -45,6 +67,7 @@ TEXTS: set[Keys] = {
     *(("protocol",), ("bind",), ("admin",), ("admin_token_file",)),
     *(("log_format",), ("log_level",)),
     *(("mqtt", "versions"), ("mqtt", "server_reference")),
+    *(("mqtt", "security", "password_file"), ("mqtt", "security", "acl_file")),
 }
 """The settings that are texts, whatever they look like."""
 
@@ -56,10 +79,6 @@ _MOST_PROCESSES = 1024
 
 _SERVING = Group("What and where", sort_key=1)
 _LOGGING = Group("Logging", sort_key=5)
-
-
-def _section_group(section: type, sort_key: int) -> Group:
-    return Group(section.__name__, help=section.__doc__ or "", sort_key=sort_key)
 
 
 def _protocol(settings: object, attribute: Attribute[str], value: object) -> None:
@@ -178,8 +197,8 @@ class Settings:
     broker: Annotated[BrokerLimits, Parameter(group=_section_group(BrokerLimits, 6))] = field(
         factory=BrokerLimits, kw_only=True
     )
-    mqtt: Annotated[Capabilities, Parameter(group=_section_group(Capabilities, 7))] = field(
-        factory=Capabilities, kw_only=True
+    mqtt: Annotated[MQTTSettings, Parameter(group=_section_group(Capabilities, 7))] = field(
+        factory=MQTTSettings, kw_only=True
     )
     simplepub: Annotated[
         SimplePubSettings, Parameter(group=_section_group(SimplePubSettings, 8))
@@ -194,7 +213,13 @@ class Settings:
 def setting_keys() -> list[Keys]:
     """The path of every setting, in the order of a configuration file."""
     top: list[Keys] = [(a.name,) for a in fields(Settings) if a.name not in SECTIONS]
-    return top + [(name, a.name) for name, kind in SECTIONS.items() for a in fields(kind)]
+    sections = {**{(name,): kind for name, kind in SECTIONS.items()}, **NESTED}
+    return top + [
+        (*path, a.name)
+        for path in sorted(sections, key=lambda path: list(SECTIONS).index(path[0]))
+        for a in fields(sections[path])
+        if (*path, a.name) not in NESTED
+    ]
 
 
 def get_setting(settings: Settings, keys: Keys) -> object:
@@ -215,7 +240,7 @@ def check_setting(place: str, keys: Keys, value: object) -> None:
         ConfigError: it may not; the text tells the place, what was seen and what is allowed.
     """
     *section, name = keys
-    owner = SECTIONS[section[0]] if section else Settings
+    owner = NESTED.get(tuple(section)) or SECTIONS[section[0]] if section else Settings
     try:
         owner(**{name: value})
     except ConfigError as error:

@@ -11,7 +11,7 @@ from speedo_trio.mqtt.hooks import Hooks
 from speedo_trio.mqtt.security.acl_file import ACLFile
 from speedo_trio.mqtt.security.doorman import Doorman
 from speedo_trio.mqtt.security.failures import Failures
-from speedo_trio.mqtt.security.password_file import PasswordFile
+from speedo_trio.mqtt.security.password_file import THREADS, PasswordFile
 from speedo_trio.mqtt.security.settings import SecuritySettings
 from speedo_trio.mqtt.security.user import Proof, User
 
@@ -45,7 +45,7 @@ class Security:
         self._doorman = Doorman(
             passwords=None
             if path is None
-            else PasswordFile(path, threads=settings.password_threads),
+            else PasswordFile(path, threads=settings.password_threads or THREADS),
             certificate_user=settings.certificate_user,
             allow_anonymous=settings.allow_anonymous,
             failures=Failures(settings.failed_logins),

@@ -12,7 +12,6 @@ from attrs import field, frozen
 from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.security.anonymous import AnonymousPolicy, check_anonymous
 from speedo_trio.mqtt.security.certificate import CertificateUser
-from speedo_trio.mqtt.security.password_file import THREADS
 from speedo_trio.pubsub.bounds import bound
 
 if TYPE_CHECKING:
@@ -56,6 +55,11 @@ def _failures(owner: object, attribute: Attribute[Any], value: object) -> None: 
         bound(1, 1_000_000)(owner, attribute, value)
 
 
+def _threads(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
+    if value is not None:
+        bound(1, 64)(owner, attribute, value)
+
+
 @frozen(kw_only=True)
 class SecuritySettings:
     """Who may come in, and who may do what."""
@@ -77,5 +81,6 @@ class SecuritySettings:
     failed_logins: int | None = field(default=20, validator=_failures)
     """Logins from one address that may fail at once, and in each minute. While more have, those
     from there are refused unseen. none: any number."""
-    password_threads: int = field(default=THREADS, validator=bound(1, 64))
-    """Passwords that are looked at at the same time."""
+    password_threads: int | None = field(default=None, validator=_threads)
+    """Passwords that are looked at at the same time. none: one less than there are processors, 4
+    at most."""
