@@ -77,6 +77,11 @@ class Service:
                 if one is not None:
                     nursery.start_soon(one.run)
 
+    @property
+    def dropped(self) -> int:
+        """Messages for which there was no room in the queues of sessions that have ended."""
+        return self._hub.dropped
+
     def asking_for(self, peer: Address) -> Asking:
         """What to ask of a client from there."""
         own = self.asking

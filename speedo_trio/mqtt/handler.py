@@ -98,7 +98,7 @@ class MQTTHandler(ProtocolHandler):
             self._behind += 1
             return [_Rest(self, data)]
         outcome = self.receive(data)
-        if outcome is None:
+        if outcome is None and not self._client.ahead(self._clock()):
             return None
         self._behind += 1
         return [_Rest(self, b"", outcome)]
@@ -206,8 +206,21 @@ class MQTTHandler(ProtocolHandler):
                 if outcome is None:
                     break
                 outcome = await self._go_on(outcome, turn)
+            await self._slow_down()
         self._scope = None
         self._behind -= 1
+
+    async def _slow_down(self) -> None:
+        """Read nothing while the client is ahead of what it may publish."""
+        client = self._client
+        ahead = client.ahead(self._clock())
+        if ahead:
+            self._service.sessions.hit("publish_rate")
+        while ahead:
+            await trio.sleep(min(ahead, _BUSY_LOOK))
+            now = self._clock()
+            client.touch(now)  # its keep alive waits, too
+            ahead = client.ahead(now)
 
     async def _go_on(self, outcome: Ask | More, turn: int) -> Outcome:
         if isinstance(outcome, More):

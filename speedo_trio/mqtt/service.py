@@ -155,6 +155,17 @@ class MQTT:
         """
         self._service.refresh_rights()
 
+    def limits_reached(self) -> dict[str, int]:
+        """How often clients have reached a limit, by the name of its setting.
+
+        Beside those of `Capabilities` there are ``topics``, those that the broker doesn't take, and
+        ``retained``, messages that it had no room for. What was dropped as queues were full is
+        under ``queue``.
+        """
+        service = self._service
+        waiting = sum(each.outgoing.dropped for each in service.sessions)
+        return {**service.sessions.hits, "queue": waiting + service.dropped}
+
     def disconnect(
         self, client_id: str, reason: ReasonCode | None = ReasonCode.ADMINISTRATIVE_ACTION
     ) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.state.line import Line
     from speedo_trio.mqtt.state.outside import Outside
+    from speedo_trio.mqtt.state.pace import Pace
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.mqtt.state.sessions import Sessions
     from speedo_trio.mqtt.wire.packets import Connect, Packet
@@ -66,6 +67,7 @@ class Machine:
         "limit",
         "line",
         "outside",
+        "pace",
         "packets",
         "plain",
         "problems",
@@ -78,6 +80,9 @@ class Machine:
         "taken",
         "version",
     )
+
+    pace: Pace | None
+    """How fast the client may publish; None: as fast as it can. `Client` sets it."""
 
     def __init__(
         self,
@@ -151,7 +156,7 @@ class Machine:
         """Be in another state."""
         self.state = state
         session = self.session
-        free = session is None or session.rights is None
+        free = (session is None or session.rights is None) and self.pace is None
         self.plain = state is State.CONNECTED and free and not self.asking.publish
 
     def restricted(self) -> None:

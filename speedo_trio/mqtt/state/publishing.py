@@ -23,6 +23,7 @@ from speedo_trio.mqtt.wire.publish import encode_answer
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
+    from speedo_trio.mqtt.state.pace import Pace
     from speedo_trio.mqtt.state.session import Session
 
 DOLLAR: Final = 0x24
@@ -33,6 +34,8 @@ def on_publish(machine: Machine, packet: Publish, now: float) -> Ask | None:
     """See that a message is allowed, and publish it or have the host asked."""
     session = machine.session
     assert session is not None
+    if machine.pace is not None:
+        _keep_pace(machine, machine.pace, now)
     topic = _check(machine, packet, session)
     if packet.qos:
         arrival = session.incoming.arrive(packet.packet_id, packet.qos)
@@ -91,6 +94,22 @@ def on_pubcomp(machine: Machine, packet: PubComp, now: float) -> None:
     _acknowledged(machine, PacketType.PUBCOMP, packet, now)
 
 
+def _keep_pace(machine: Machine, pace: Pace, now: float) -> None:
+    """Count a message.
+
+    Raises:
+        MQTTError: It comes too fast, and that is to end the connection.
+    """
+    pace.count(now)
+    own = machine.capabilities
+    if own.when_too_fast == "disconnect" and pace.ahead(now):
+        raise MQTTError(
+            f"PUBLISH comes too fast; allowed are {own.publish_rate:g} a second, and "
+            f"{own.publish_burst} at once",
+            ReasonCode.MESSAGE_RATE_TOO_HIGH,
+        )
+
+
 def _check(machine: Machine, packet: Publish, session: Session) -> bytes:
     """See that a PUBLISH is allowed; give its topic, which an alias may stand for."""
     topic, properties, own = packet.topic, packet.properties, machine.capabilities
@@ -140,9 +159,11 @@ def _take(machine: Machine, packet: Publish, publication: MQTTPublication | None
         if publication is not None:
             taken = machine.taken = machine.hub.publish(publication)
     except TopicError as error:
+        machine.sessions.hit("topics")
         _refuse(machine, packet, ReasonCode.TOPIC_NAME_INVALID, str(error))
         return
     except RetainedFull as error:
+        machine.sessions.hit("retained")
         if machine.version is not FIVE:  # [MQTT3-4.8.0-2]
             raise MQTTError(str(error), ReasonCode.QUOTA_EXCEEDED) from error
         _refuse(machine, packet, ReasonCode.QUOTA_EXCEEDED, str(error))

@@ -192,12 +192,18 @@ def _subscribe(
     before = session.subscriptions.get(topic_filter)
     most = machine.capabilities.maximum_subscriptions
     if before is None and len(session.subscriptions) >= most:
+        machine.sessions.hit("maximum_subscriptions")
+        return ReasonCode.QUOTA_EXCEEDED
+    if before is None and not machine.sessions.has_room_for_subscription:
+        machine.sessions.hit("maximum_subscriptions_in_all")
         return ReasonCode.QUOTA_EXCEEDED
     try:
         machine.hub.subscribe(topic_filter, session, terms)  # [MQTT-3.8.4-3]
     except TopicError:
+        machine.sessions.hit("topics")
         return ReasonCode.TOPIC_FILTER_INVALID
     session.subscriptions[topic_filter] = terms
+    machine.sessions.subscriptions += before is None
     handling, shared = options.retain_handling, topic_filter.startswith(SHARED)
     # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
     if not shared and (handling == 0 or (handling == 1 and before is None)):
@@ -221,6 +227,7 @@ def _unsubscribe(machine: Machine, session: Session, topic_filter: bytes) -> Rea
     """
     if session.subscriptions.pop(topic_filter, None) is None:
         return ReasonCode.NO_SUBSCRIPTION_EXISTED
+    machine.sessions.subscriptions -= 1
     machine.hub.unsubscribe(topic_filter, session)
     session.outgoing.forget_retained(topic_filter)
     return ReasonCode.SUCCESS
