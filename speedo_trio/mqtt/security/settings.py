@@ -12,9 +12,10 @@ from attrs import field, frozen
 from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.security.anonymous import AnonymousPolicy, check_anonymous
 from speedo_trio.mqtt.security.certificate import CertificateUser
-from speedo_trio.pubsub.bounds import bound
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from attrs import Attribute
 
 
@@ -34,11 +35,6 @@ def _user_or_none(value: CertificateUser | None) -> CertificateUser | None:
     return None if _none(value) is None else value
 
 
-def _text(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
-    if value is not None and not (isinstance(value, str) and value):
-        raise ConfigError(f"{attribute.name} is {value!r}; allowed is a text, or none")
-
-
 def _file(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
     if value is not None and not (isinstance(value, str) and value):
         raise ConfigError(f"{attribute.name} is {value!r}; allowed is a path, or none")
@@ -50,14 +46,14 @@ def _certificate_user(owner: object, attribute: Attribute[Any], value: object) -
         raise ConfigError(f"{attribute.name} is {value!r}; allowed is {allowed}, or none")
 
 
-def _failures(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
-    if value is not None:
-        bound(1, 1_000_000)(owner, attribute, value)
+def _whole_or_none(most: int) -> Callable[[object, Attribute[Any], object], None]:  # Any: as above
+    def validate(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
+        if value is not None and (type(value) is not int or not 1 <= value <= most):
+            raise ConfigError(
+                f"{attribute.name} is {value!r}; allowed is a whole number from 1 to {most} or none"
+            )
 
-
-def _threads(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
-    if value is not None:
-        bound(1, 64)(owner, attribute, value)
+    return validate
 
 
 @frozen(kw_only=True)
@@ -78,9 +74,9 @@ class SecuritySettings:
     )
     """What of a TLS client's certificate is its user name, which then needs no password: "cn", the
     common name, or "subject", all of the subject. none: certificates name nobody."""
-    failed_logins: int | None = field(default=20, validator=_failures)
+    failed_logins: int | None = field(default=20, validator=_whole_or_none(1_000_000))
     """Logins from one address that may fail at once, and in each minute. While more have, those
     from there are refused unseen. none: any number."""
-    password_threads: int | None = field(default=None, validator=_threads)
+    password_threads: int | None = field(default=None, validator=_whole_or_none(64))
     """Passwords that are looked at at the same time. none: one less than there are processors, 4
     at most."""
