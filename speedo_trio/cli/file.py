@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from speedo_trio.cli.settings import Keys
 
 
+_MISSING = object()
+
+
 def add_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Give the settings of the file, if one is asked for, to those arguments that have none yet.
 
@@ -35,7 +38,22 @@ def add_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection)
     path = named.tokens[0].value
     table = _read(path)
     _check(path, table)
-    Dict(table, source=path, use_commands_as_keys=False)(app, commands, arguments)
+    Dict(_flat(table), source=path, use_commands_as_keys=False)(app, commands, arguments)
+
+
+def _flat(table: dict[str, Any]) -> dict[str, Any]:  # Any: as below
+    """The settings by their dotted names.
+
+    Cyclopts leaves out what is called like a command, and there is a command "mqtt".
+    """
+    flat: dict[str, Any] = {}  # Any: as below
+    for keys in setting_keys():
+        value: Any = table  # Any: as below
+        for key in keys:
+            value = value.get(key, _MISSING) if isinstance(value, dict) else _MISSING
+        if value is not _MISSING:
+            flat[".".join(keys)] = value
+    return flat
 
 
 def _read(path: str) -> dict[str, Any]:  # Any: whatever TOML holds

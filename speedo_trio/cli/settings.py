@@ -51,7 +51,7 @@ PROTOCOL_SECTIONS: dict[str, type] = {
 
 SECTIONS: dict[str, type] = {**SERVER_SECTIONS, **PROTOCOL_SECTIONS}
 
-NESTED: dict[Keys, type] = {("mqtt", "security"): SecuritySettings}
+NESTED: dict[tuple[str, str], type] = {("mqtt", "security"): SecuritySettings}
 """Sections within sections, by their paths."""
 
 Keys: TypeAlias = tuple[str, ...]
@@ -213,7 +213,8 @@ class Settings:
 def setting_keys() -> list[Keys]:
     """The path of every setting, in the order of a configuration file."""
     top: list[Keys] = [(a.name,) for a in fields(Settings) if a.name not in SECTIONS]
-    sections = {**{(name,): kind for name, kind in SECTIONS.items()}, **NESTED}
+    sections: dict[Keys, type] = {(name,): kind for name, kind in SECTIONS.items()}
+    sections.update(NESTED)
     return top + [
         (*path, a.name)
         for path in sorted(sections, key=lambda path: list(SECTIONS).index(path[0]))
@@ -240,7 +241,8 @@ def check_setting(place: str, keys: Keys, value: object) -> None:
         ConfigError: it may not; the text tells the place, what was seen and what is allowed.
     """
     *section, name = keys
-    owner = NESTED.get(tuple(section)) or SECTIONS[section[0]] if section else Settings
+    nested = {".".join(path): kind for path, kind in NESTED.items()}
+    owner = {**SECTIONS, **nested, "": Settings}[".".join(section)]
     try:
         owner(**{name: value})
     except ConfigError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,3 +120,19 @@ def test_mistakes(text: str, told: str, capsys: pytest.CaptureFixture[str]) -> N
 
     assert run(["check", "mqtt", "--config", "server.toml"]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by", ["flag", "variable"])
+def test_a_flag_leaves_the_rest_of_the_files_section(
+    by: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thing of a section within a section is set otherwise; all others are as in the file."""
+    write("server.toml", '[mqtt]\nmaximum_qos = 1\n[mqtt.security]\nacl_file = "acl"\n')
+    words: list[str] = ["--mqtt.security.failed-logins", "7"] if by == "flag" else []
+    if by == "variable":
+        monkeypatch.setenv("TRIO_SPEEDO_MQTT_SECURITY_FAILED_LOGINS", "7")
+
+    assert run(["check", "mqtt", "--config", "server.toml", *words]) == 0
+    table = tomllib.loads(capsys.readouterr().out)["mqtt"]
+    assert (table["maximum_qos"], table["security"]["acl_file"]) == (1, "acl")
+    assert table["security"]["failed_logins"] == 7

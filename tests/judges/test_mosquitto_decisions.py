@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -92,3 +93,30 @@ async def test_both_decide_alike(seed: int, tmp_path: Path, passwords: str) -> N
 
     assert differ == [], f"seed {seed}:\n{acl}"
     assert 0 < allowed < QUESTIONS, f"seed {seed} asks nothing of interest:\n{acl}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_is_imported_decides_alike(seed: int, tmp_path: Path, passwords: str) -> None:
+    """The command with mosquitto's configuration translated is asked the same."""
+    chance = Random(1000 + seed)
+    (tmp_path / "passwords").write_text(passwords)
+    (tmp_path / "acl").write_text(make_acl(chance))
+    differ: list[tuple[Question, bool]] = []
+    with mosquitto(tmp_path) as theirs, held_port() as port:
+        other = tmp_path / "other.conf"
+        other.write_text(_CONFIG.format(port=port, folder=tmp_path))
+        words = (sys.executable, "-m", "speedo_trio")
+        toml = str(tmp_path / "server.toml")
+        with Program(*words, "mqtt", "import-mosquitto", str(other), "-o", toml) as translating:
+            assert translating.end() == 0, translating.text
+        loose = ("--mqtt.security.failed-logins", "none")  # there is no such limit in mosquitto
+        with Program(*words, "serve", "--config", toml, *loose):
+            wait_for_listener(port)
+            async with Asked(theirs) as judge, Asked(port) as judged:
+                for _ in range(50):
+                    question = make_question(chance)
+                    expected = await judge.ask(question)
+                    if await judged.ask(question) is not expected:
+                        differ.append((question, expected))
+
+    assert differ == []

@@ -124,7 +124,7 @@ class Capabilities:
     """Bytes of a client identifier."""
     maximum_subscriptions: int = field(default=1000, validator=bound())
     """Filters that a session may be subscribed to."""
-    maximum_subscriptions_in_all: int = field(default=1_000_000, validator=bound())
+    all_subscriptions: int = field(default=1_000_000, validator=bound())
     """Filters that all sessions together may be subscribed to."""
     publish_rate: float | None = field(default=None, converter=_no_rate, validator=_rate)
     """Messages a second that a client may publish. none: as many as it can."""

@@ -81,7 +81,7 @@ class Sessions:
     @property
     def has_room_for_subscription(self) -> bool:
         """Whether there may be one more."""
-        return self.subscriptions < self._capabilities.maximum_subscriptions_in_all
+        return self.subscriptions < self._capabilities.all_subscriptions
 
     def hit(self, limit: str) -> None:
         """A limit was reached."""

@@ -195,7 +195,7 @@ def _subscribe(
         machine.sessions.hit("maximum_subscriptions")
         return ReasonCode.QUOTA_EXCEEDED
     if before is None and not machine.sessions.has_room_for_subscription:
-        machine.sessions.hit("maximum_subscriptions_in_all")
+        machine.sessions.hit("all_subscriptions")
         return ReasonCode.QUOTA_EXCEEDED
     try:
         machine.hub.subscribe(topic_filter, session, terms)  # [MQTT-3.8.4-3]

@@ -29,7 +29,7 @@ EDGES: dict[str, tuple[list[Any], list[Any]]] = {
     "maximum_session_expiry": ([0, 0xFFFF_FFFF], [-1, 0x1_0000_0000]),
     "maximum_client_id_size": ([23, 65_535], [22, 65_536]),
     "maximum_subscriptions": ([1], [0]),
-    "maximum_subscriptions_in_all": ([1], [0]),
+    "all_subscriptions": ([1], [0]),
     "publish_rate": ([None, "none", 0.001, 5, 1_000_000], [0, -1, True, "5", 1e7]),
     "publish_burst": ([1], [0]),
     "when_too_fast": (["wait", "disconnect"], ["drop", None]),

@@ -64,7 +64,7 @@ def test_without_a_rate_nothing_is_counted() -> None:
 
 def test_subscriptions_in_all() -> None:
     """All clients together have so many; what is given back may be had by another."""
-    world = World(maximum_subscriptions_in_all=2)
+    world = World(all_subscriptions=2)
     first, second = world.connect("1"), world.connect("2")
 
     def asks(client: Peer, name: bytes) -> ReasonCode:
@@ -81,7 +81,7 @@ def test_subscriptions_in_all() -> None:
     assert asks(first, b"b") is R.GRANTED_QOS_0
     first.drop()
     assert world.sessions.subscriptions == 0
-    assert world.sessions.hits == {"maximum_subscriptions_in_all": 1}
+    assert world.sessions.hits == {"all_subscriptions": 1}
 
 
 def test_subscriptions_of_one() -> None:
