@@ -129,9 +129,9 @@ def _listeners(scopes: Scopes, made: Translation) -> None:
     for option in connections if len(listeners) > 1 else ():
         made.note(option, "is of a listener there; here limits.connections is for all together")
     for name, setting in (("max_qos", "maximum_qos"), ("max_topic_alias", "topic_alias_maximum")):
-        option = _agreed(listeners, name, made, lowest=True)
-        if option is not None:
-            made.put("mqtt", setting, whole(option))
+        agreed = _agreed(listeners, name, made, lowest=True)
+        if agreed is not None:
+            made.put("mqtt", setting, whole(agreed))
 
 
 def _security(scopes: Scopes, made: Translation) -> None:

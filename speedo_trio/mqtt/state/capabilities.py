@@ -64,8 +64,10 @@ def _keep_alive(owner: object, attribute: Attribute[Any], value: int | None) -> 
         bound(0, 0xFFFF)(owner, attribute, value)
 
 
-def _no_rate(value: float | None) -> float | None:
-    return None if isinstance(value, str) and value.lower() == "none" else value
+def _no_rate(value: float | str | None) -> float | None:
+    if isinstance(value, str):
+        return None if value.lower() == "none" else value  # type: ignore[return-value]  # refused
+    return value
 
 
 def _rate(owner: object, attribute: Attribute[Any], value: float | None) -> None:

@@ -41,7 +41,7 @@ from speedo_trio.testing import MemoryServer, serve_in_memory
 from tests.mqtt.wired import PATIENCE, V5, V311, Wired, publish
 
 R = ReasonCode
-ALICE = {"user_name": "alice", "password": b"wonderland"}
+ALICE: dict[str, Any] = {"user_name": "alice", "password": b"wonderland"}
 
 
 def line(name: str, password: bytes) -> str:
@@ -247,7 +247,7 @@ async def test_who_fails_too_often(passwords: Path, caplog: pytest.LogCaptureFix
     """It is refused unseen, with the right password too, and 3.1.1 is told to try later."""
     caplog.set_level(logging.WARNING, "speedo_trio.mqtt")
     security = Security(SecuritySettings(password_file=str(passwords), failed_logins=2))
-    wrong = {"user_name": "alice", "password": b"x"}
+    wrong: dict[str, Any] = {"user_name": "alice", "password": b"x"}
     async with scene(security.hooks) as on:
         assert await on.reason(**wrong) is R.BAD_USER_NAME_OR_PASSWORD
         assert await on.reason(**ALICE) is R.SUCCESS
@@ -383,7 +383,11 @@ async def test_what_waits_is_not_sent_any_more(passwords: Path, acl: Path) -> No
     """Messages of a client that was away are dropped when it may not get them any more."""
     file = ACLFile(acl)
     hooks = Hooks(authenticate=PasswordFile(passwords), authorise=file)
-    stays = {"clean_start": False, "properties": Properties(session_expiry_interval=100), **ALICE}
+    stays: dict[str, Any] = {
+        "clean_start": False,
+        "properties": Properties(session_expiry_interval=100),
+        **ALICE,
+    }
     async with scene(hooks) as on:
         alice = await on.client(**stays)
         await alice.subscribe("a/#")

@@ -9,6 +9,7 @@ from speedo_trio.mqtt.state.pace import Pace
 from speedo_trio.mqtt.wire.packets import Disconnect, Publish, SubAck, Unsubscribe
 from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+from speedo_trio.mqtt.wire.versions import Version
 from tests.mqtt.state.world import V5, V311, Peer, World, only, publish, subscribe
 
 R = ReasonCode
@@ -94,7 +95,7 @@ def test_subscriptions_of_one() -> None:
 
 
 @pytest.mark.parametrize("version", [V311, V5])
-def test_topics_and_what_is_retained(version: object) -> None:
+def test_topics_and_what_is_retained(version: Version) -> None:
     """What the broker has no room for is counted."""
     world = World()
     client = world.connect(version=version)
