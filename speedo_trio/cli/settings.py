@@ -51,7 +51,7 @@ PROTOCOL_SECTIONS: dict[str, type] = {
 
 SECTIONS: dict[str, type] = {**SERVER_SECTIONS, **PROTOCOL_SECTIONS}
 
-NESTED: dict[tuple[str, str], type] = {("mqtt", "security"): SecuritySettings}
+NESTED: dict[Keys, type] = {("mqtt", "security"): SecuritySettings}
 """Sections within sections, by their paths."""
 
 Keys: TypeAlias = tuple[str, ...]

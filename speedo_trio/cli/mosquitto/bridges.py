@@ -12,8 +12,8 @@ from speedo_trio.cli.mistakes import Mistake
 
 if TYPE_CHECKING:
     from speedo_trio.cli.mosquitto.conf import Option
+    from speedo_trio.cli.mosquitto.result import Translation
     from speedo_trio.cli.mosquitto.scopes import Scope
-    from speedo_trio.cli.mosquitto.translation import Translation
 
 _VERSIONS: Final = {"mqttv31": "3.1", "mqttv311": "3.1.1", "mqttv50": "5.0"}
 _TEXTS: Final = {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from speedo_trio.cli.mosquitto.result import Translation
     from speedo_trio.cli.mosquitto.scopes import Scope
-    from speedo_trio.cli.mosquitto.translation import Translation
 
 _KNOWN: Final = frozenset(
     (

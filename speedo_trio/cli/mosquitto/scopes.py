@@ -1,6 +1,6 @@
 """Scopes of a mosquitto.conf: what holds for all, for a listener, and for a bridge.
 
-Next: `speedo_trio.cli.mosquitto.translation`.
+Next: `speedo_trio.cli.mosquitto.result`.
 """
 
 from __future__ import annotations

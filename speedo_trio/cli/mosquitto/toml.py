@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from speedo_trio.logs.text import printable
 
 if TYPE_CHECKING:
-    from speedo_trio.cli.mosquitto.translation import Translation
+    from speedo_trio.cli.mosquitto.result import Translation
 
 
 def as_toml(made: Translation) -> str:

@@ -1,4 +1,4 @@
-"""A translation: options of mosquitto as settings of ours, and what has no counterpart.
+"""Options of mosquitto as settings of ours, where they have a counterpart.
 
 Next: `speedo_trio.cli.mosquitto.bridges`.
 """
@@ -6,13 +6,12 @@ Next: `speedo_trio.cli.mosquitto.bridges`.
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
-
-from attrs import define, field
+from typing import TYPE_CHECKING, Final
 
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.mosquitto.bridges import bridge_settings
 from speedo_trio.cli.mosquitto.listeners import bind_of
+from speedo_trio.cli.mosquitto.result import Translation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,22 +40,6 @@ _NOTHING: Final = frozenset(
 )
 """What needs no counterpart: it is so here, or is seen to elsewhere."""
 _SECONDS: Final = {"h": 3600, "d": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
-
-
-@define
-class Translation:
-    """Settings by section, and notes of what is not among them."""
-
-    settings: dict[str, dict[str, Any]] = field(factory=dict)  # Any: as TOML has them
-    notes: list[str] = field(factory=list)
-
-    def put(self, section: str, name: str, value: object) -> None:
-        """Set something; an empty section is the top of the file."""
-        self.settings.setdefault(section, {})[name] = value
-
-    def note(self, option: Option, text: str = "has no counterpart here") -> None:
-        """Tell of an option that is not translated, or not wholly."""
-        self.notes.append(f"{option} {text}")
 
 
 def translate(scopes: Scopes) -> Translation:
