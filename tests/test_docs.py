@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,7 @@ import speedo_trio
 from speedo_trio import ConfigError, Server, admin, mqtt, serve, simplepub, testing
 from speedo_trio.cli import app
 from speedo_trio.cli.protocols import PLUGINS, load
-from speedo_trio.cli.settings import SECTIONS
+from speedo_trio.cli.settings import NESTED, SECTIONS, setting_keys
 
 TREE = Path(__file__).parents[1]
 DOCS = TREE / "docs"
@@ -283,15 +284,19 @@ def test_the_changelog_has_this_version() -> None:
 # Settings
 
 
-SETTINGS = [(name, field) for name, kind in SECTIONS.items() for field in attrs.fields(kind)]
+OWNERS = {**SECTIONS, **{".".join(path): kind for path, kind in NESTED.items()}}
+SETTINGS = [
+    (".".join(keys[:-1]), getattr(attrs.fields(OWNERS[".".join(keys[:-1])]), keys[-1]))
+    for keys in setting_keys()
+    if len(keys) > 1
+]
 
 
 def described(kind: type, name: str) -> str:
     """The string beneath a setting in config.py, on one line."""
-    kind = next(each for each in kind.__mro__ if name in vars(each)["__annotations__"])
-    body = ast.parse(inspect.getsource(kind)).body[0]
-    assert isinstance(body, ast.ClassDef)
-    for statement, following in zip(body.body, body.body[1:], strict=False):
+    classes = [ast.parse(inspect.getsource(each)).body[0] for each in kind.__mro__[:-1]]
+    body = [node for each in classes if isinstance(each, ast.ClassDef) for node in each.body]
+    for statement, following in pairwise(body):
         match statement, following:
             case ast.AnnAssign(target=ast.Name(id=found)), ast.Expr(ast.Constant(str(text))):
                 if found == name:
@@ -321,7 +326,7 @@ def first_line(kind: type, field: attrs.Attribute[Any]) -> re.Pattern[str]:
 def test_every_setting_has_its_paragraphs() -> None:
     """docs/settings.md has default, bounds and description as config.py has them, and a reason."""
     text = TEXTS[DOCS / "settings.md"]
-    told = re.findall(r"^### (\w+)\.(\w+)$", text, re.MULTILINE)
+    told = re.findall(r"^### ([\w.]+)\.(\w+)$", text, re.MULTILINE)
     assert told == [(section, field.name) for section, field in SETTINGS]
 
     for section, field in SETTINGS:
@@ -329,6 +334,6 @@ def test_every_setting_has_its_paragraphs() -> None:
         first, description, reason = (
             " ".join(part.split()) for part in below.strip().split("\n\n")
         )
-        assert first_line(SECTIONS[section], field).fullmatch(first)
-        assert description == described(SECTIONS[section], field.name)
+        assert first_line(OWNERS[section], field).fullmatch(first)
+        assert description == described(OWNERS[section], field.name)
         assert reason.startswith("*Why:* ")

@@ -59,6 +59,10 @@ _PUB_HELP = """Publish a message, a file or lines under a topic, at a broker."""
 
 _SUB_HELP = """Subscribe to topics at a broker, and write the messages that come."""
 
+_USERS_HELP = """Set, add or remove passwords of the MQTT broker's users, in a file."""
+
+_MQTT_HELP = """Tools for the MQTT broker."""
+
 _GENERAL = Group("General", sort_key=0)
 
 _Settings = Annotated[Settings | None, Parameter(name="*")]  # None: nothing was set
@@ -159,6 +163,8 @@ def make_app(origins: Origins) -> App:
     )
     app.command("speedo_trio.cli.pubsub.command:pub_app", name="pub", help=_PUB_HELP, sort_key=5)
     app.command("speedo_trio.cli.pubsub.command:sub_app", name="sub", help=_SUB_HELP, sort_key=6)
+    app.command("speedo_trio.cli.passwd:app", name="passwd", help=_USERS_HELP, sort_key=7)
+    app.command("speedo_trio.cli.mqtt:app", name="mqtt", help=_MQTT_HELP, sort_key=8)
     return app
 
 

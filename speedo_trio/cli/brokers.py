@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, fields
+from attrs import evolve
 
 from speedo_trio.broker.broker import Broker
+from speedo_trio.cli.settings import get_setting, setting_keys
+from speedo_trio.errors import ConfigError
+from speedo_trio.mqtt.security.security import Security
 from speedo_trio.mqtt.service import MQTT
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.simplepub.protocol import SimplePub
 
 if TYPE_CHECKING:
@@ -16,11 +20,9 @@ if TYPE_CHECKING:
 
 KEPT: dict[str, tuple[str, ...]] = {"mqtt": ("broker", "mqtt"), "simplepub": ("broker",)}
 """By protocol: the sections of what holds messages or sessions, which can't change meanwhile."""
-_CHANGING: dict[str, tuple[str, ...]] = {"simplepub": ("simplepub",)}
+_CHANGING: dict[str, tuple[str, ...]] = {"mqtt": ("mqtt.security",), "simplepub": ("simplepub",)}
 """By protocol: the sections that hold for new connections."""
-
-
-_LIVE: dict[str, tuple[str, ...]] = {"mqtt": ("sys_interval",)}
+_LIVE: dict[str, tuple[str, ...]] = {"mqtt": ("sys_interval", "security")}
 """By section: what can change all the same."""
 
 
@@ -29,14 +31,42 @@ def make_simplepub(settings: Settings, broker: Broker | None = None) -> SimplePu
     return SimplePub(broker or Broker(settings.broker), settings.simplepub)
 
 
+class SecuredMQTT(MQTT):
+    """MQTT with the security that settings ask for, which a reload may change."""
+
+    def __init__(self, settings: Settings, broker: Broker | None = None) -> None:
+        """On a broker, its own if none is given.
+
+        Raises:
+            ConfigError: a file of its security can't be read, or has a mistake in it.
+        """
+        self.security: Security = Security(settings.mqtt.security)
+        super().__init__(
+            broker or Broker(settings.broker),
+            settings.mqtt,
+            hooks=self.security.hooks,
+            sys_interval=settings.mqtt.sys_interval,
+            bridges=settings.bridges,
+        )
+
+    def adopt(self, read: SecuredMQTT) -> None:
+        """Hold to what the files say now, for who is there, too."""
+        self.sys_interval = read.sys_interval
+        must_go = self.security.adopt(read.security)
+        self.refresh_rights()
+        self.disconnect_where(must_go, ReasonCode.NOT_AUTHORIZED)
+
+
 def make_mqtt(settings: Settings, broker: Broker | None = None) -> MQTT:
-    """MQTT on a broker, its own if none is given."""
-    return MQTT(
-        broker or Broker(settings.broker),
-        settings.mqtt,
-        sys_interval=settings.mqtt.sys_interval,
-        bridges=settings.bridges,
-    )
+    """MQTT on a broker, its own if none is given.
+
+    Raises:
+        ConfigError: a file of its security can't be read, or has a mistake in it.
+    """
+    try:
+        return SecuredMQTT(settings, broker)
+    except ConfigError as error:
+        raise ConfigError(f"mqtt.security: {error}") from error
 
 
 def successor(
@@ -49,8 +79,8 @@ def successor(
         read: the one that the new settings ask for; what it would serve is not lost by that, as
             clients stay with the broker that they have.
     """
-    if isinstance(running, MQTT) and isinstance(read, MQTT):
-        running.sys_interval = read.sys_interval
+    if isinstance(running, SecuredMQTT) and isinstance(read, SecuredMQTT):
+        running.adopt(read)
         return running
     if not (isinstance(running, SimplePub) and isinstance(read, SimplePub)):
         return read
@@ -96,8 +126,8 @@ def _sections(by_protocol: dict[str, tuple[str, ...]], names: tuple[str, ...]) -
 
 def _differing(old: Settings, new: Settings, sections: tuple[str, ...]) -> list[str]:
     return [
-        f"{section}.{each.name}"
+        ".".join(keys)
         for section in sections
-        for each in fields(type(getattr(old, section)))
-        if getattr(getattr(old, section), each.name) != getattr(getattr(new, section), each.name)
+        for keys in setting_keys()
+        if ".".join(keys[:-1]) == section and get_setting(old, keys) != get_setting(new, keys)
     ]

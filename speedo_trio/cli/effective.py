@@ -19,8 +19,8 @@ def effective_toml(settings: Settings, origins: Origins) -> str:
     rows: list[tuple[str, str]] = []
     section = ""
     for *sections, name in setting_keys():
-        if sections and sections[0] != section:
-            section = sections[0]
+        if ".".join(sections) != section:
+            section = ".".join(sections)
             rows += [("", ""), (f"[{section}]", "")]
         keys = (*sections, name)
         rows.append((f"{name} = {_toml(get_setting(settings, keys))}", origins.of(keys)))

@@ -16,12 +16,15 @@ from cyclopts.config import Dict
 
 from speedo_trio.cli.bridges import read_bridges
 from speedo_trio.cli.mistakes import ALL, Mistake, suggestion
-from speedo_trio.cli.settings import SECTIONS, check_setting, setting_keys
+from speedo_trio.cli.settings import NESTED, SECTIONS, check_setting, setting_keys
 
 if TYPE_CHECKING:
     from cyclopts import App, ArgumentCollection
 
+    from speedo_trio.cli.settings import Keys
     from speedo_trio.mqtt.bridging.settings import BridgeSettings
+
+_MISSING = object()
 
 
 @define
@@ -46,10 +49,23 @@ class SettingsFile:
         mqtt = table.get("mqtt")
         if isinstance(mqtt, dict) and "bridges" in mqtt:
             self.bridges = read_bridges(path, mqtt.pop("bridges"))
-            if not mqtt:
-                del table["mqtt"]  # Cyclopts would take nothing for a value
         _check(path, table)
-        Dict(table, source=path, use_commands_as_keys=False)(app, commands, arguments)
+        Dict(_flat(table), source=path, use_commands_as_keys=False)(app, commands, arguments)
+
+
+def _flat(table: dict[str, Any]) -> dict[str, Any]:  # Any: as below
+    """The settings by their dotted names.
+
+    Cyclopts leaves out what is called like a command, and there is a command "mqtt".
+    """
+    flat: dict[str, Any] = {}  # Any: as below
+    for keys in setting_keys():
+        value: Any = table  # Any: as below
+        for key in keys:
+            value = value.get(key, _MISSING) if isinstance(value, dict) else _MISSING
+        if value is not _MISSING:
+            flat[".".join(keys)] = value
+    return flat
 
 
 def _read(path: str) -> dict[str, Any]:  # Any: whatever TOML holds
@@ -68,11 +84,20 @@ def _check(path: str, table: dict[str, Any]) -> None:
     for key, value in table.items():
         if key not in SECTIONS:
             _check_one(path, (key,), value)
-        elif isinstance(value, dict):
-            for name, item in value.items():
-                _check_one(path, (key, name), item)
         else:
-            raise Mistake(f"{path}: {key} is {value!r}; allowed is a table: [{key}]")
+            _check_section(path, (key,), value)
+
+
+def _check_section(path: str, keys: Keys, table: object) -> None:
+    if not isinstance(table, dict):
+        name = ".".join(keys)
+        raise Mistake(f"{path}: {name} is {table!r}; allowed is a table: [{name}]")
+    for name, item in table.items():
+        inner = (*keys, name)
+        if inner in NESTED:
+            _check_section(path, inner, item)
+        else:
+            _check_one(path, inner, item)
 
 
 def _check_one(path: str, keys: tuple[str, ...], value: object) -> None:

@@ -15,23 +15,45 @@ from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.bridging.settings import BridgeSettings  # noqa: TC001  # Cyclopts wants it
+from speedo_trio.mqtt.security.settings import SecuritySettings
 from speedo_trio.mqtt.settings import MQTTSettings
 from speedo_trio.simplepub.settings import SimplePubSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+
+def _section_group(section: type, sort_key: int) -> Group:
+    return Group(section.__name__, help=section.__doc__ or "", sort_key=sort_key)
+
+
+@frozen(kw_only=True)
+class MQTTSection(MQTTSettings):
+    """What an MQTT broker offers, forbids and tells, and sections of their own."""
+
+    security: Annotated[SecuritySettings, Parameter(group=_section_group(SecuritySettings, 9))] = (
+        field(factory=SecuritySettings)
+    )
+    """Who may come in, and who may do what."""
+
+
+# Cyclopts would look for the names of inherited annotations in this module.
+MQTTSection.__init__.__annotations__.update(get_type_hints(MQTTSettings, include_extras=True))
+
 SERVER_SECTIONS: dict[str, type] = get_type_hints(Config)
 """The sections of a server's configuration, by name."""
 
 PROTOCOL_SECTIONS: dict[str, type] = {
     "broker": BrokerLimits,
-    "mqtt": MQTTSettings,
+    "mqtt": MQTTSection,
     "simplepub": SimplePubSettings,
 }
 """The sections of protocols that are shipped."""
 
 SECTIONS: dict[str, type] = {**SERVER_SECTIONS, **PROTOCOL_SECTIONS}
+
+NESTED: dict[Keys, type] = {("mqtt", "security"): SecuritySettings}
+"""Sections within sections, by their paths."""
 
 Keys: TypeAlias = tuple[str, ...]
 """A setting's path: ``("bind",)``, ``("limits", "connections")``."""
@@ -46,6 +68,7 @@ TEXTS: set[Keys] = {
     *(("protocol",), ("bind",), ("also",), ("admin",), ("admin_token_file",)),
     *(("log_format",), ("log_level",)),
     *(("mqtt", "versions"), ("mqtt", "server_reference")),
+    *(("mqtt", "security", "password_file"), ("mqtt", "security", "acl_file")),
 }
 """The settings that are texts, whatever they look like."""
 
@@ -59,10 +82,6 @@ _MOST_PROCESSES = 1024
 
 _SERVING = Group("What and where", sort_key=1)
 _LOGGING = Group("Logging", sort_key=5)
-
-
-def _section_group(section: type, sort_key: int) -> Group:
-    return Group(section.__name__, help=section.__doc__ or "", sort_key=sort_key)
 
 
 def _protocol(settings: object, attribute: Attribute[str], value: object) -> None:
@@ -211,8 +230,8 @@ class Settings:
     broker: Annotated[BrokerLimits, Parameter(group=_section_group(BrokerLimits, 6))] = field(
         factory=BrokerLimits, kw_only=True
     )
-    mqtt: Annotated[MQTTSettings, Parameter(group=_section_group(MQTTSettings, 7))] = field(
-        factory=MQTTSettings, kw_only=True
+    mqtt: Annotated[MQTTSection, Parameter(group=_section_group(MQTTSection, 7))] = field(
+        factory=MQTTSection, kw_only=True
     )
     simplepub: Annotated[
         SimplePubSettings, Parameter(group=_section_group(SimplePubSettings, 8))
@@ -236,7 +255,14 @@ class Settings:
 def setting_keys() -> list[Keys]:
     """The path of every setting, in the order of a configuration file."""
     top: list[Keys] = [(a.name,) for a in fields(Settings) if a.name not in {*SECTIONS, "bridges"}]
-    return top + [(name, a.name) for name, kind in SECTIONS.items() for a in fields(kind)]
+    sections: dict[Keys, type] = {(name,): kind for name, kind in SECTIONS.items()}
+    sections.update(NESTED)
+    return top + [
+        (*path, a.name)
+        for path in sorted(sections, key=lambda path: list(SECTIONS).index(path[0]))
+        for a in fields(sections[path])
+        if (*path, a.name) not in NESTED
+    ]
 
 
 def get_setting(settings: Settings, keys: Keys) -> object:
@@ -257,7 +283,8 @@ def check_setting(place: str, keys: Keys, value: object) -> None:
         ConfigError: it may not; the text tells the place, what was seen and what is allowed.
     """
     *section, name = keys
-    owner = SECTIONS[section[0]] if section else Settings
+    nested = {".".join(path): kind for path, kind in NESTED.items()}
+    owner = {**SECTIONS, **nested, "": Settings}[".".join(section)]
     try:
         owner(**{name: value})
     except ConfigError as error:

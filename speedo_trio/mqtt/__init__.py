@@ -16,11 +16,13 @@ from speedo_trio.mqtt.events import Subscribed as Subscribed
 from speedo_trio.mqtt.events import Unsubscribed as Unsubscribed
 from speedo_trio.mqtt.hooks import Authenticate as Authenticate
 from speedo_trio.mqtt.hooks import Authentication as Authentication
+from speedo_trio.mqtt.hooks import Authorise as Authorise
 from speedo_trio.mqtt.hooks import AuthorisePublish as AuthorisePublish
 from speedo_trio.mqtt.hooks import AuthoriseSubscribe as AuthoriseSubscribe
 from speedo_trio.mqtt.hooks import Hooks as Hooks
 from speedo_trio.mqtt.hooks import MakeAuthentication as MakeAuthentication
 from speedo_trio.mqtt.hooks import Observe as Observe
+from speedo_trio.mqtt.hooks import TopicRights as TopicRights
 from speedo_trio.mqtt.hooks import Transform as Transform
 from speedo_trio.mqtt.message import MQTTMessage as MQTTMessage
 from speedo_trio.mqtt.requests import AuthenticationRequest as AuthenticationRequest
@@ -28,6 +30,14 @@ from speedo_trio.mqtt.requests import ClientInfo as ClientInfo
 from speedo_trio.mqtt.requests import ConnectRequest as ConnectRequest
 from speedo_trio.mqtt.requests import PublishRequest as PublishRequest
 from speedo_trio.mqtt.requests import SubscribeRequest as SubscribeRequest
+from speedo_trio.mqtt.security.acl_file import ACLFile as ACLFile
+from speedo_trio.mqtt.security.anonymous import AnonymousPolicy as AnonymousPolicy
+from speedo_trio.mqtt.security.certificate import CertificateUser as CertificateUser
+from speedo_trio.mqtt.security.password_file import PasswordFile as PasswordFile
+from speedo_trio.mqtt.security.security import Security as Security
+from speedo_trio.mqtt.security.settings import SecuritySettings as SecuritySettings
+from speedo_trio.mqtt.security.user import Proof as Proof
+from speedo_trio.mqtt.security.user import User as User
 from speedo_trio.mqtt.service import MQTT as MQTT
 from speedo_trio.mqtt.state.asks import Challenge as Challenge
 from speedo_trio.mqtt.state.capabilities import Capabilities as Capabilities
@@ -45,15 +55,19 @@ from speedo_trio.mqtt.wire.versions import Version as Version
 
 __all__ = [
     "MQTT",
+    "ACLFile",
     "Accepted",
+    "AnonymousPolicy",
     "Authenticate",
     "Authentication",
     "AuthenticationRequest",
+    "Authorise",
     "AuthorisePublish",
     "AuthoriseSubscribe",
     "BridgeSettings",
     "BridgeTopic",
     "Capabilities",
+    "CertificateUser",
     "Challenge",
     "ClientConnected",
     "ClientDisconnected",
@@ -71,17 +85,23 @@ __all__ = [
     "MQTTThread",
     "MakeAuthentication",
     "Observe",
+    "PasswordFile",
+    "Proof",
     "Properties",
     "PublishRequest",
     "ReasonCode",
     "Refusal",
+    "Security",
+    "SecuritySettings",
     "SessionEnded",
     "SessionStats",
     "SubscribeRequest",
     "Subscribed",
     "ThreadSubscription",
+    "TopicRights",
     "Transform",
     "Unsubscribed",
+    "User",
     "Version",
     "bridge",
     "run_in_thread",

@@ -27,6 +27,12 @@ _GIVEN_UP: Final = 4
 LAST_SECONDS: Final = 1.0
 """How long what still waits for a hook may take, when the server has ended."""
 
+TURNED_AWAY: Final = (
+    "client %r at %s is refused, and so are all that show nobody who they are: allow_anonymous is "
+    '"%s". "always" lets everybody in; a password file lets in those who are in it. This is told '
+    "once"
+)
+
 _logger = logging.getLogger("speedo_trio.mqtt")
 
 A = TypeVar("A")
@@ -72,6 +78,7 @@ class Calls:
         self.clients: Final = Threads(hooks.threads)
         """For those who have connected."""
         self._tell = tell
+        self._warned = False
 
     async def ask(
         self,
@@ -101,6 +108,12 @@ class Calls:
             error = TimeoutError(f"no answer within {self.hooks.deadline:g} s")
         self.failed(name, client, error)
         return None
+
+    def turned_away(self, client: ClientInfo) -> None:
+        """Tell, once, that a client was refused which only shows nobody who it is."""
+        if not self._warned:
+            self._warned = True
+            _logger.warning(TURNED_AWAY, client.client_id, client.peer, self.hooks.allow_anonymous)
 
     def failed(self, name: str, client: ClientInfo, error: Exception) -> None:
         """Tell of a hook that failed."""

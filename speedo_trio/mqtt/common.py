@@ -8,13 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import trio
+from attrs import evolve
 
 from speedo_trio.mqtt.calls import Calls
 from speedo_trio.mqtt.caretaker import Caretaker
 from speedo_trio.mqtt.hub import BrokerHub, BrokerSession
 from speedo_trio.mqtt.referee import asking
 from speedo_trio.mqtt.register import Register
+from speedo_trio.mqtt.rights import rights_of
+from speedo_trio.mqtt.security.addresses import is_local
 from speedo_trio.mqtt.state.asks import NOTHING
+from speedo_trio.mqtt.state.machine import Machine
 from speedo_trio.mqtt.sys_topics import SysTopics
 from speedo_trio.mqtt.teller import Teller
 from speedo_trio.mqtt.traffic import Traffic
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from speedo_trio.broker.core import BrokerCore
+    from speedo_trio.events import Address
     from speedo_trio.mqtt.events import MQTTEvent
     from speedo_trio.mqtt.hooks import Hooks
     from speedo_trio.mqtt.state.asks import Asking
@@ -47,6 +52,8 @@ class Service:
         self.asking: Asking = asking(hooks)
         """What the machines ask."""
         self.calls: Calls = Calls(hooks, self.tell)
+        self._anonymous = hooks.allow_anonymous
+        self._authorise = hooks.authorise
         hub = BrokerHub(core, self.tell)
         self._wills = Wills(self.calls, self._publish_will) if self.asking.publish else None
         if self._wills is not None:
@@ -61,7 +68,7 @@ class Service:
     @property
     def knows_clients(self) -> bool:
         """Whether anybody wants to know who the clients are."""
-        return self.asking != NOTHING or self.tell is not None
+        return self.asking != NOTHING or self.tell is not None or self._authorise is not None
 
     async def run(self, *others: Callable[[], Awaitable[object]]) -> None:
         """Do what is of no single connection until cancelled. A second task waits for the first.
@@ -75,6 +82,33 @@ class Service:
             for one in (self.caretaker, self._wills, self._teller, self.sys_topics):
                 if one is not None:
                     nursery.start_soon(one.run)
+
+    @property
+    def dropped(self) -> int:
+        """Messages for which there was no room in the queues of sessions that have ended."""
+        return self._hub.dropped
+
+    def asking_for(self, peer: Address) -> Asking:
+        """What to ask of a client from there."""
+        own = self.asking
+        if own.connect or self._anonymous == "always":
+            return own
+        if self._anonymous == "local" and is_local(peer):
+            return own
+        return evolve(own, connect=True)  # the referee refuses it
+
+    def restrict(self, session: BrokerSession) -> None:
+        """Let a session's client do what it may, now that it is known who it is."""
+        if self._authorise is not None and session.who is not None:
+            session.restrict(rights_of(self._authorise, session.who, self.calls))
+            if isinstance(session.client, Machine):
+                session.client.restricted()
+
+    def refresh_rights(self) -> None:
+        """Ask anew what the clients of all sessions may do."""
+        for session in self.sessions:
+            assert isinstance(session, BrokerSession)
+            self.restrict(session)
 
     def _publish_will(self, will: MQTTPublication) -> None:
         self._hub.publish_judged(will)

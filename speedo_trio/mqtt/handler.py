@@ -12,27 +12,28 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import trio
-from attrs import define
 
 from speedo_trio.broker.mailbox import Mailbox
 from speedo_trio.errors import MQTTError
 from speedo_trio.mqtt.events import ClientConnected, ClientDisconnected, ClientRefused
 from speedo_trio.mqtt.holding import Holding
 from speedo_trio.mqtt.hub import BrokerSession
+from speedo_trio.mqtt.reads import Farewell, Rest, Settled, Slow
 from speedo_trio.mqtt.referee import Referee, client_info
 from speedo_trio.mqtt.state.asks import HOLD, NOTHING, Hold, More
 from speedo_trio.mqtt.state.client import Client
 from speedo_trio.mqtt.state.machine import State
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.protocol.handler import ProtocolHandler
-from speedo_trio.protocol.message import Message
 
 if TYPE_CHECKING:
     from speedo_trio.events import CloseReason
     from speedo_trio.mqtt.common import Service
+    from speedo_trio.mqtt.requests import ClientInfo
     from speedo_trio.mqtt.state.asks import Ask, Outcome
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.protocol.handler import Connection
+    from speedo_trio.protocol.message import Message
 
 _BUSY_LOOK = 1.0
 """Seconds until the next look at a connection whose packets wait for a verdict."""
@@ -74,7 +75,7 @@ class MQTTHandler(ProtocolHandler):
             self._mailbox,
             self,
             now=self._clock(),
-            asking=service.asking,
+            asking=service.asking_for(connection.peer),
         )
         self._holding = Holding(self._client, service.caretaker, self._clock, self._release)
         self._referee: Referee | None = None  # when a hook wants to know of the client
@@ -103,17 +104,17 @@ class MQTTHandler(ProtocolHandler):
             return self._handle_later(data)
         outcome = self.receive(data)
         if outcome is None:
-            return None
+            return None if self._client.pace is None else self._handle_slowly()
         if outcome is HOLD and self._service.asking == NOTHING:
             self._holding.begin()
             return None
-        return [_Rest(self, b"", outcome)]
+        return [Rest(self, b"", outcome)]
 
     def eof(self) -> list[Message] | None:
-        return [_Settled(self)] if self._client.busy else None
+        return [Settled(self)] if self._client.busy else None
 
     def draining(self) -> list[Message]:
-        return [_Farewell(self)]
+        return [Farewell(self)]
 
     def writable(self) -> None:
         self._mailbox.pump()
@@ -164,7 +165,7 @@ class MQTTHandler(ProtocolHandler):
         if referee is None:
             return
         assert isinstance(session, BrokerSession)
-        session.who = referee.client
+        self._recognise(session, referee.client)
         if self._service.tell is not None:
             self._service.tell(ClientConnected(client=referee.client, session_present=present))
 
@@ -221,6 +222,11 @@ class MQTTHandler(ProtocolHandler):
         """Wait until nothing waits that the machine has got."""
         await self._holding.free()
 
+    async def slow_down(self) -> None:
+        """Wait until the client is no more ahead of what it may publish."""
+        self._behind -= 1
+        await self.finish(None)
+
     async def receive_later(self, data: bytes) -> Outcome:
         """`receive`, when nothing waits any more that came before."""
         await self.settled()
@@ -238,7 +244,23 @@ class MQTTHandler(ProtocolHandler):
                 if outcome is None:
                     break
                 outcome = await self._go_on(outcome, turn)
+            await self._slow_down()
         self._scope = None
+
+    async def _slow_down(self) -> None:
+        """Read nothing while the client is ahead of what it may publish."""
+        client = self._client
+        ahead = client.ahead(self._clock())
+        if not ahead:
+            return
+        self._service.sessions.hit("publish_rate")
+        self._behind += 1
+        while ahead:
+            await trio.sleep(min(ahead, _BUSY_LOOK))
+            now = self._clock()
+            client.touch(now)  # its keep alive waits, too
+            ahead = client.ahead(now)
+        self._behind -= 1
 
     async def _go_on(self, outcome: Ask | More | Hold, turn: int) -> Outcome:
         if isinstance(outcome, Hold):
@@ -257,8 +279,8 @@ class MQTTHandler(ProtocolHandler):
         assert referee is not None  # somebody wants to know, or there would be no ask
         verdict = await referee.decide(outcome)
         session = self._client.session
-        if isinstance(session, BrokerSession):  # it may have shown anew who it is
-            session.who = referee.client
+        if isinstance(session, BrokerSession) and session.who is not referee.client:
+            self._recognise(session, referee.client)  # it has shown anew who it is
         left = self._client.answer(outcome, verdict, self._clock())
         self._core.flush()
         return self._after(left)
@@ -284,7 +306,14 @@ class MQTTHandler(ProtocolHandler):
             self._after(None)
             return None
         self._behind += 1
-        return [_Rest(self, data)]
+        return [Rest(self, data)]
+
+    def _handle_slowly(self) -> list[Message] | None:
+        """See whether the client is ahead of what it may publish; later reads then wait."""
+        if not self._client.ahead(self._clock()):
+            return None
+        self._behind += 1
+        return [Slow(self)]
 
     def _release(self) -> Outcome:
         """Go on with a client that was held, if that is over."""
@@ -310,10 +339,15 @@ class MQTTHandler(ProtocolHandler):
     def _introduce(self) -> Referee | None:
         """Who decides about the client and knows who it is; None: nobody wants to know."""
         connect = self._client.connect
-        if self._referee is None and connect is not None and self._service.knows_clients:
+        wanted = self._service.knows_clients or self._client.asking.connect
+        if self._referee is None and connect is not None and wanted:
             client = client_info(self.connection, connect, self._client.client_id)
             self._referee = Referee(self._service.calls, client)
         return self._referee
+
+    def _recognise(self, session: BrokerSession, who: ClientInfo) -> None:
+        session.who = who
+        self._service.restrict(session)
 
     def _tell_end(self, reason: ReasonCode | None, text: str) -> None:
         """Tell of the end of a client that has sent a CONNECT, once."""
@@ -328,43 +362,3 @@ class MQTTHandler(ProtocolHandler):
         """End it, but not in the middle of what goes on."""
         self._full = f"it reads too slowly: {what}"
         self._service.caretaker.later(self)
-
-
-@define(eq=False)
-class _Rest(Message):
-    """A read that had to wait, or what is left of one."""
-
-    handler: MQTTHandler
-    data: bytes
-    outcome: Outcome = None
-
-    async def execute(self) -> None:
-        """Raises MQTTError: What ends the connection; the client has been told."""
-        handler, outcome = self.handler, self.outcome
-        if self.data:
-            outcome = await handler.receive_later(self.data)
-        await handler.finish(outcome)
-
-
-@define(eq=False)
-class _Settled(Message):
-    """The peer sends no more: what it has sent is done before the connection ends."""
-
-    handler: MQTTHandler
-
-    async def execute(self) -> None:
-        """Raises nothing."""
-        await self.handler.settled()
-
-
-@define(eq=False)
-class _Farewell(Message):
-    """The server drains: what waits is sent, then the client is told."""
-
-    handler: MQTTHandler
-
-    async def execute(self) -> None:
-        """[MQTT-3.14.0-1] is kept by `speedo_trio.mqtt.state.client`."""
-        await self.handler.settled()
-        await self.handler.room()
-        self.handler.say_goodbye()

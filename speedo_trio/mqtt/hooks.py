@@ -17,10 +17,12 @@ from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.events import MQTTEvent
 from speedo_trio.mqtt.requests import (
     AuthenticationRequest,
+    ClientInfo,
     ConnectRequest,
     PublishRequest,
     SubscribeRequest,
 )
+from speedo_trio.mqtt.security.anonymous import AnonymousPolicy, check_anonymous
 from speedo_trio.mqtt.state.asks import Challenge
 from speedo_trio.mqtt.verdicts import Accepted, Grant, Refusal
 from speedo_trio.pubsub.bounds import bound
@@ -51,6 +53,27 @@ Transform: TypeAlias = Callable[
 """What is to be published instead: the request as it is, a changed one, or None for nothing."""
 Observe: TypeAlias = Callable[[MQTTEvent], object]
 """Told of each event, of one after the other."""
+
+
+class TopicRights(Protocol):
+    """What a client may do. Each method is called on the Trio thread, so it must not block.
+
+    What one has answered is remembered for a while, until `MQTT.refresh_rights`. One that raises
+    has said no.
+    """
+
+    def may_publish(self, topic: str, /) -> bool:
+        """Whether it may publish there; asked for its will, too."""
+
+    def may_receive(self, topic: str, /) -> bool:
+        """Whether it may get what is published there, whatever filter it comes by."""
+
+    def may_subscribe(self, topic_filter: str, /) -> bool:
+        """Whether it may subscribe to a filter, which comes without ``$share/group/``."""
+
+
+Authorise: TypeAlias = Callable[[ClientInfo], TopicRights | None]
+"""What may this client do? None: everything. On the Trio thread, so it must not block."""
 
 
 class Authentication(Protocol):
@@ -103,6 +126,12 @@ class Hooks:
 
     authenticate: Authenticate | None = field(default=None, validator=_callable)
     """May this client connect? True and False will do; `Accepted` tells also who it is."""
+    allow_anonymous: AnonymousPolicy = field(default="local", validator=check_anonymous)
+    """Whom to let in when there is no `authenticate`: "local" are clients at a loopback address or
+    a Unix socket, and behind a trusted proxy it is their own address that counts."""
+    authorise: Authorise | None = field(default=None, validator=_callable)
+    """What may this client do? Asked when it connects. Its answer is for each topic, quick enough
+    to be asked for each message that the client is to get."""
     authorise_publish: AuthorisePublish | None = field(default=None, validator=_callable)
     """May this be published? Wills are asked for, too, when their time has come."""
     authorise_subscribe: AuthoriseSubscribe | None = field(default=None, validator=_callable)
@@ -123,4 +152,4 @@ class Hooks:
 
 
 NO_HOOKS: Final = Hooks()
-"""All is allowed."""
+"""All is allowed to clients of this machine, and nothing to others."""

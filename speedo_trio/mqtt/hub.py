@@ -92,6 +92,8 @@ class BrokerHub:
         assert isinstance(session, BrokerSession)
         if will.topic == _OWN[0] or will.topic.startswith(_OWN[1]):
             return
+        if session.rights is not None and not session.rights.may_publish(will.topic):
+            return
         if self.judge_will is None:
             self.publish_judged(will)
         elif session.who is not None:

@@ -99,7 +99,9 @@ class Referee:
             properties = ask.connect.properties
             data = None if properties is None else properties.authentication_data
             return await self._begin(method, data, again=False)
-        if calls.hooks.authenticate is None:  # it is to authenticate in steps
+        if calls.hooks.authenticate is None:  # it is to authenticate in steps, or to be local
+            if not calls.hooks.enhanced:
+                calls.turned_away(self.client)
             return _NOT_AUTHORISED
         request = _connect_request(self.client, ask.connect)
         call = partial(call_hook, calls.hooks.authenticate, calls.strangers, request)

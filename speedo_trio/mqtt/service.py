@@ -14,6 +14,7 @@ from speedo_trio.mqtt.bridging.settings import check_bridges
 from speedo_trio.mqtt.common import Service
 from speedo_trio.mqtt.handler import MQTTHandler
 from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
+from speedo_trio.mqtt.hub import BrokerSession
 from speedo_trio.mqtt.state.capabilities import Capabilities
 from speedo_trio.mqtt.state.client import Client
 from speedo_trio.mqtt.state.publication import MQTTPublication
@@ -26,10 +27,11 @@ from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.register import Host
+    from speedo_trio.mqtt.requests import ClientInfo
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.protocol.handler import Connection, ProtocolHandler
     from speedo_trio.pubsub.outbox import OverflowPolicy
@@ -167,6 +169,25 @@ class MQTT:
         """The sessions of all clients, of those who are away too. Takes time for each."""
         return tuple(map(SessionStats.of, self._service.sessions))
 
+    def refresh_rights(self) -> None:
+        """Ask `Hooks.authorise` anew what each client may do, now that it would answer otherwise.
+
+        It holds at once, for subscriptions that there are, too: what a client may not get any more
+        it doesn't get. Its subscriptions stay, and the messages come again when it may.
+        """
+        self._service.refresh_rights()
+
+    def limits_reached(self) -> dict[str, int]:
+        """How often clients have reached a limit, by the name of its setting.
+
+        Beside those of `Capabilities` there are ``topics``, those that the broker doesn't take, and
+        ``retained``, messages that it had no room for. What was dropped as queues were full is
+        under ``queue``.
+        """
+        service = self._service
+        waiting = sum(each.outgoing.dropped for each in service.sessions)
+        return {**service.sessions.hits, "queue": waiting + service.dropped}
+
     def disconnect(
         self, client_id: str, reason: ReasonCode | None = ReasonCode.ADMINISTRATIVE_ACTION
     ) -> bool:
@@ -190,6 +211,28 @@ class MQTT:
             client.fail(reason, self._service.core.clock())
             self._service.core.flush()  # its will
         return True
+
+    def disconnect_where(
+        self,
+        which: Callable[[ClientInfo], bool],
+        reason: ReasonCode | None = ReasonCode.ADMINISTRATIVE_ACTION,
+    ) -> int:
+        """End the connections of those clients that a function picks; how many they were.
+
+        It is asked about those that are known: there is a hook, or an observer.
+
+        Args:
+            reason: as of `disconnect`.
+        """
+        found = [
+            session.client_id
+            for session in self._service.sessions
+            if isinstance(session, BrokerSession)
+            and session.client is not None
+            and session.who is not None
+            and which(session.who)
+        ]
+        return sum(self.disconnect(client_id, reason) for client_id in found)
 
     # What a server calls
 

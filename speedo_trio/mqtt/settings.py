@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from speedo_trio.errors import ConfigError
-from speedo_trio.mqtt.state.capabilities import (
-    Capabilities,
-    VersionName,  # noqa: F401  # Cyclopts looks here for the types of what is inherited
-)
-from speedo_trio.pubsub.outbox import OverflowPolicy  # noqa: F401  # the same
+from speedo_trio.mqtt.state.capabilities import Capabilities
 
 if TYPE_CHECKING:
     from attrs import Attribute

@@ -25,11 +25,16 @@ def test_config_is_made_of_the_sections() -> None:
 
 
 def test_setting_keys_are_paths() -> None:
-    """The order is that of a file: tables last."""
+    """The order is that of a file: tables last, and what is in a table after the table."""
     keys = setting_keys()
+    lengths = [len(key) for key in keys]
 
     assert keys[:2] == [("protocol",), ("bind",)]
-    assert [len(key) for key in keys] == sorted(len(key) for key in keys)
+    assert lengths[: lengths.index(2)] == [1] * 8
+    assert 1 not in lengths[8:]
+    assert keys.index(("mqtt", "sys_interval")) + 1 == keys.index(
+        ("mqtt", "security", "password_file")
+    )
     assert keys[8] == ("limits", "connections")
 
 

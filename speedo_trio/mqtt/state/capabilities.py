@@ -5,7 +5,7 @@ Next: `speedo_trio.mqtt.state.publication`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from attrs import field, frozen
 
@@ -23,6 +23,7 @@ NEVER: Final = 0xFFFF_FFFF
 
 
 VersionName: TypeAlias = Literal["3.1", "3.1.1", "5.0"]
+TooFast: TypeAlias = Literal["wait", "disconnect"]
 
 _NAMES: Final[dict[str, Version]] = {
     "3.1": Version.MQTT_3_1,
@@ -75,6 +76,27 @@ def _keep_alive(owner: object, attribute: Attribute[Any], value: int | None) -> 
         bound(0, 0xFFFF)(owner, attribute, value)
 
 
+def _no_rate(value: float | str | None) -> float | None:
+    if isinstance(value, str):
+        return None if value.lower() == "none" else value  # type: ignore[return-value]  # refused
+    return value
+
+
+def _rate(owner: object, attribute: Attribute[Any], value: float | None) -> None:
+    low, high = 0.001, 1_000_000
+    if value is None or (type(value) in {int, float} and low <= value <= high):
+        return
+    raise ConfigError(
+        f"{attribute.name} is {value!r}; allowed is a number from {low} to {high} or none"
+    )
+
+
+def _too_fast(owner: object, attribute: Attribute[Any], value: object) -> None:
+    if value not in get_args(TooFast):
+        allowed = " or ".join(map(repr, get_args(TooFast)))
+        raise ConfigError(f"{attribute.name} is {value!r}; allowed is {allowed}")
+
+
 @frozen(kw_only=True)
 class Capabilities:
     """What a server offers and forbids. One object serves all the clients of a listener.
@@ -116,6 +138,15 @@ class Capabilities:
     """Bytes of a client identifier."""
     maximum_subscriptions: int = field(default=1000, validator=bound())
     """Filters that a session may be subscribed to."""
+    all_subscriptions: int = field(default=1_000_000, validator=bound())
+    """Filters that all sessions together may be subscribed to."""
+    publish_rate: float | None = field(default=None, converter=_no_rate, validator=_rate)
+    """Messages a second that a client may publish. none: as many as it can."""
+    publish_burst: int = field(default=1000, validator=bound())
+    """Messages that it may publish at once beside that."""
+    when_too_fast: TooFast = field(default="wait", validator=_too_fast)
+    """What happens to a client that publishes faster: "wait" reads nothing more of it until it is
+    as far as it may be, "disconnect" ends its connection."""
     maximum_inflight: int = field(default=100, validator=bound(1, 65_535))
     """Messages with QoS 1 or 2 that are on their way to a client and not acknowledged. A client
     that is 10 ms away can take 10,000 a second; more would mostly be held here, and be sent

@@ -28,9 +28,11 @@ from speedo_trio.mqtt.state.connecting import (
 )
 from speedo_trio.mqtt.state.later import Later
 from speedo_trio.mqtt.state.machine import FIVE, Machine, State, wrong
+from speedo_trio.mqtt.state.pace import Pace
 from speedo_trio.mqtt.state.publication import FAMILIES, MQTTPublication
 from speedo_trio.mqtt.state.publishing import (
     DOLLAR,
+    keep_pace,
     on_puback,
     on_pubcomp,
     on_publish,
@@ -68,6 +70,14 @@ TURN: Final = 2000
 """Messages and deliveries of one client that are done before it is others' turn: 2 ms or so."""
 
 PINGRESP: Final = b"\xd0\x00"
+
+_LIMITS: Final = {
+    ReasonCode.PACKET_TOO_LARGE: "maximum_packet_size",
+    ReasonCode.RECEIVE_MAXIMUM_EXCEEDED: "receive_maximum",
+    ReasonCode.TOPIC_ALIAS_INVALID: "topic_alias_maximum",
+    ReasonCode.MESSAGE_RATE_TOO_HIGH: "publish_rate",
+}
+"""Ends of a connection at a limit, and which it is."""
 
 Transition: TypeAlias = (
     "Callable[[Machine, Any, float], Ask | Hold | None]"  # Any: a packet of its type
@@ -161,6 +171,8 @@ class Client(Machine):
         asking: Asking = NOTHING,
     ) -> None:
         super().__init__(capabilities, sessions, line, outside, now=now, asking=asking)
+        rate, burst = capabilities.publish_rate, capabilities.publish_burst
+        self.pace: Pace | None = None if rate is None else Pace(rate, burst, now)
         self._reader = PacketReader(limit=capabilities.maximum_packet_size)
 
     def receive_data(self, data: bytes, now: float, turn: int = TURN) -> Outcome:
@@ -295,6 +307,11 @@ class Client(Machine):
         """Count the keep alive from now: the server has not read for a while, by its own choice."""
         self.heard = now
 
+    def ahead(self, now: float) -> float:
+        """Seconds for which nothing is to be read, as the client publishes too fast; mostly 0."""
+        pace = self.pace
+        return 0.0 if pace is None or self.state is State.OVER else pace.ahead(now)
+
     def closed(self, now: float) -> None:
         """The connection has closed. It may have ended before."""
         if isinstance(self.rest, Later) and self.session is not None and self.rest.ends_well:
@@ -312,6 +329,7 @@ class Client(Machine):
                     return self._work_through(self.rest, now, turn)
                 except TopicError:  # of a plain PUBLISH with QoS 0; the rest is not to blame
                     self.refused += 1
+                    self.sessions.hit("topics")
                 except MQTTError as error:
                     self._err(error, now)
         finally:
@@ -391,11 +409,15 @@ class Client(Machine):
                 if self.rest is not later:  # that has ended the connection
                     return
             else:
+                if self.pace is not None and type(packet) is Publish:
+                    keep_pace(self, self.pace, now)
                 later.put(packet)
 
     def _err(self, error: MQTTError, now: float) -> None:
         """The client did what is not allowed, or what can't be done for it."""
         reason = ReasonCode(error.reason)
+        if reason in _LIMITS:
+            self.sessions.hit(_LIMITS[reason])
         if self.state is not State.WAITING:
             self.fail(reason, now, str(error))
         elif self._reader.version is not None:

@@ -112,7 +112,10 @@ def _accept(machine: Machine, allow: Allow, now: float) -> None:
     """
     connect, own = machine.connect, machine.capabilities
     assert connect is not None
-    expiry = min(expiry_asked(connect), own.maximum_session_expiry)
+    asked = expiry_asked(connect)
+    expiry = min(asked, own.maximum_session_expiry)
+    if expiry < asked and connect.version is FIVE:  # others ask for ever, and mean nothing by it
+        machine.sessions.hit("maximum_session_expiry")
     told = welcome(connect, own, client_id=machine.client_id, expiry=expiry, data=allow.data)
     if machine.limit < MOST_PACKET_BYTES:  # [MQTT-3.1.2-24]
         _check_fits(machine.limit, ConnAck(properties=told), connect.version)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.crowd import Crowd
     from speedo_trio.mqtt.state.line import Line
     from speedo_trio.mqtt.state.outside import Outside
+    from speedo_trio.mqtt.state.pace import Pace
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.mqtt.state.sessions import Sessions
     from speedo_trio.mqtt.wire.packets import Connect, Packet
@@ -68,6 +69,7 @@ class Machine:
         "limit",
         "line",
         "outside",
+        "pace",
         "packets",
         "plain",
         "pressure",
@@ -81,6 +83,9 @@ class Machine:
         "taken",
         "version",
     )
+
+    pace: Pace | None
+    """How fast the client may publish; None: as fast as it can. `Client` sets it."""
 
     def __init__(  # noqa: PLR0915  # they say what a connection has, one each
         self,
@@ -156,7 +161,13 @@ class Machine:
     def enter(self, state: State) -> None:
         """Be in another state."""
         self.state = state
-        self.plain = state is State.CONNECTED and not self.asking.publish
+        session = self.session
+        free = (session is None or session.rights is None) and self.pace is None
+        self.plain = state is State.CONNECTED and free and not self.asking.publish
+
+    def restricted(self) -> None:
+        """The rights of the session have changed."""
+        self.enter(self.state)
 
     def put_ask(self, ask: A, judge: Callable[[Verdict, float], None]) -> A:
         """Stop for an ask; give it back, for the outcome."""

@@ -90,6 +90,8 @@ class Outgoing:
         "_version",
         "_window",
         "expired",
+        "forbidden",
+        "may_receive",
         "too_large",
     )
 
@@ -120,6 +122,10 @@ class Outgoing:
         """Messages that were dropped because the client takes no packet as large."""
         self.expired: int = 0
         """Messages that were dropped because they had waited for too long."""
+        self.may_receive: Callable[[bytes], bool] | None = None
+        """Whether the client may get a topic, asked for what has waited; None: it may get all."""
+        self.forbidden: int = 0
+        """Messages that had waited, or were retained, and that the client may not get."""
 
     # What is there
 
@@ -385,7 +391,9 @@ class Outgoing:
     def _send_late(self, message: Message, now: float) -> None:
         """Send a message that has waited."""
         publication = message[0]
-        if not isinstance(publication, MQTTPublication):
+        if self.may_receive is not None and not self.may_receive(publication.topic):
+            self.forbidden += 1
+        elif not isinstance(publication, MQTTPublication):
             self._send_at_most_once(message, 0)
         elif publication.expired(now):  # [MQTT-3.3.2-5]
             self.expired += 1

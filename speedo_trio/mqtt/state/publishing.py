@@ -15,6 +15,7 @@ from speedo_trio.mqtt.state.answers import REFUSED, allowed
 from speedo_trio.mqtt.state.asks import HOLD, Allow, Ask, AskPublish, Hold, Refuse, Verdict
 from speedo_trio.mqtt.state.flights import Step
 from speedo_trio.mqtt.state.incoming import Arrival
+from speedo_trio.mqtt.state.later import Later
 from speedo_trio.mqtt.state.machine import FIVE, Machine, check_id, wrong
 from speedo_trio.mqtt.state.publication import FAMILIES, MQTTPublication
 from speedo_trio.mqtt.wire.packet_types import PacketType
@@ -23,6 +24,7 @@ from speedo_trio.mqtt.wire.publish import encode_answer
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
+    from speedo_trio.mqtt.state.pace import Pace
     from speedo_trio.mqtt.state.session import Session
 
 DOLLAR: Final = 0x24
@@ -34,6 +36,8 @@ def on_publish(machine: Machine, packet: Publish, now: float) -> Ask | Hold | No
     """See that a message is allowed, and publish it or have the host asked."""
     session = machine.session
     assert session is not None
+    if machine.pace is not None and not isinstance(machine.rest, Later):
+        keep_pace(machine, machine.pace, now)
     topic = _check(machine, packet, session)
     if packet.qos:
         arrival = session.incoming.arrive(packet.packet_id, packet.qos)
@@ -57,6 +61,9 @@ def on_publish(machine: Machine, packet: Publish, now: float) -> Ask | Hold | No
     )
     if topic[0] == DOLLAR and (topic == _OWN or topic.startswith(_OWN + b"/")):
         _refuse(machine, packet, ReasonCode.NOT_AUTHORIZED, "$SYS is the server's own")
+        return None
+    if session.rights is not None and not session.rights.may_publish(topic):
+        _refuse(machine, packet, ReasonCode.NOT_AUTHORIZED)
         return None
     if machine.asking.publish:
         ask = AskPublish(machine.client_id, publication)
@@ -86,6 +93,22 @@ def on_pubrec(machine: Machine, packet: PubRec, now: float) -> None:
 def on_pubcomp(machine: Machine, packet: PubComp, now: float) -> None:
     """The client has forgotten a message with QoS 2."""
     _acknowledged(machine, PacketType.PUBCOMP, packet, now)
+
+
+def keep_pace(machine: Machine, pace: Pace, now: float) -> None:
+    """Count a message as it comes.
+
+    Raises:
+        MQTTError: It comes too fast, and that is to end the connection.
+    """
+    pace.count(now)
+    own = machine.capabilities
+    if own.when_too_fast == "disconnect" and pace.ahead(now):
+        raise MQTTError(
+            f"PUBLISH comes too fast; allowed are {own.publish_rate:g} a second, and "
+            f"{own.publish_burst} at once",
+            ReasonCode.MESSAGE_RATE_TOO_HIGH,
+        )
 
 
 def _check(machine: Machine, packet: Publish, session: Session) -> bytes:
@@ -142,9 +165,11 @@ def _take(
         if publication is not None:
             taken = machine.taken = machine.hub.publish(publication)
     except TopicError as error:
+        machine.sessions.hit("topics")
         _refuse(machine, packet, ReasonCode.TOPIC_NAME_INVALID, str(error))
         return None
     except RetainedFull as error:
+        machine.sessions.hit("retained")
         if machine.version is not FIVE:  # [MQTT3-4.8.0-2]
             raise MQTTError(str(error), ReasonCode.QUOTA_EXCEEDED) from error
         _refuse(machine, packet, ReasonCode.QUOTA_EXCEEDED, str(error))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from speedo_trio.mqtt.state.capabilities import Capabilities
+    from speedo_trio.mqtt.state.rights import SessionRights
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.mqtt.wire.packets import Will
     from speedo_trio.pubsub.publication import Publication
@@ -57,6 +58,8 @@ class Session:
     ends_at: float | None = None
     """When the session ends, while the client is away; None: never, or the client is there."""
 
+    rights: SessionRights | None = None
+    """What its client may do; None: everything. `restrict` sets them."""
     watch: int = 0
     """The entry of `Sessions` among its deadlines that counts."""
 
@@ -65,6 +68,25 @@ class Session:
         """Begin with nothing."""
         outgoing = Outgoing(client_id, capabilities)
         return cls(client_id, outgoing, outgoing.deliver, Incoming(), {})
+
+    def restrict(self, rights: SessionRights | None) -> None:
+        """Let its client do only this from now on; None: everything.
+
+        What waits for it is dropped when its turn comes, if the client may not get it any more.
+        """
+        self.rights = rights
+        outgoing = self.outgoing
+        if rights is None:
+            outgoing.may_receive = None
+            self.deliver = outgoing.deliver
+            return
+        may_receive = outgoing.may_receive = rights.may_receive
+        deliver = outgoing.deliver
+
+        def deliver_if_allowed(publication: Publication, terms: Terms) -> bool:
+            return may_receive(publication.topic) and deliver(publication, terms)
+
+        self.deliver = deliver_if_allowed
 
     @property
     def crowded(self) -> bool:

@@ -6,6 +6,7 @@ Next: `speedo_trio.mqtt.state.asks`.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -69,6 +70,10 @@ class Sessions:
         self._away: dict[Session, None] = {}  # those without a client, as they went
         self._deadlines: list[tuple[float, int, Session]] = []  # a heap; some are void
         self._count = count(1)
+        self.subscriptions: int = 0
+        """Filters that all of them are subscribed to."""
+        self.hits: Counter[str] = Counter()
+        """How often a limit was reached, by its setting."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -76,6 +81,15 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         """All of them, the oldest first. They must not change meanwhile."""
         return iter(self._sessions.values())
+
+    @property
+    def has_room_for_subscription(self) -> bool:
+        """Whether there may be one more."""
+        return self.subscriptions < self._capabilities.all_subscriptions
+
+    def hit(self, limit: str) -> None:
+        """A limit was reached."""
+        self.hits[limit] += 1
 
     def get(self, client_id: str) -> Session | None:
         """The session of a client identifier; None when there is none."""
@@ -127,6 +141,7 @@ class Sessions:
         session.ends_at = None
         for topic_filter in session.subscriptions:
             self.hub.unsubscribe(topic_filter, session)
+        self.subscriptions -= len(session.subscriptions)
         session.subscriptions.clear()
         orphans = session.outgoing.orphans
         session.outgoing.clear()
@@ -198,6 +213,7 @@ class Sessions:
         if not delay:
             self._publish_will(session, now)
         while len(self._away) > self._capabilities.maximum_offline_sessions:
+            self.hit("maximum_offline_sessions")
             self.end(next(iter(self._away)), now)
 
     # How

@@ -47,7 +47,9 @@ def on_subscribe(machine: Machine, packet: Subscribe, now: float) -> Ask | None:
         return None
     identified = bool(_identifiers(packet))
     known = [
-        _refusal(each, machine.capabilities, identified=identified) for each, _ in subscriptions
+        _refusal(each, machine.capabilities, identified=identified)
+        or _forbidden(each, machine.session)
+        for each, _ in subscriptions
     ]
     wanted = [each for each, why in zip(subscriptions, known, strict=True) if why is None]
     if wanted and machine.asking.subscribe:
@@ -101,6 +103,15 @@ def _refusal(
     if not capabilities.wildcard_subscriptions and has_wildcard(topic_filter):
         return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
     return None
+
+
+def _forbidden(topic_filter: bytes, session: Session) -> ReasonCode | None:
+    """That the client may not subscribe to a filter; None: it may."""
+    if session.rights is None:
+        return None
+    shared = parse_shared(topic_filter)
+    plain = topic_filter if shared is None else shared.topic_filter
+    return None if session.rights.may_subscribe(plain) else ReasonCode.NOT_AUTHORIZED
 
 
 def _judge(machine: Machine, packet: Subscribe, known: Known, verdict: Verdict, now: float) -> None:
@@ -181,12 +192,18 @@ def _subscribe(
     before = session.subscriptions.get(topic_filter)
     most = machine.capabilities.maximum_subscriptions
     if before is None and len(session.subscriptions) >= most:
+        machine.sessions.hit("maximum_subscriptions")
+        return ReasonCode.QUOTA_EXCEEDED
+    if before is None and not machine.sessions.has_room_for_subscription:
+        machine.sessions.hit("all_subscriptions")
         return ReasonCode.QUOTA_EXCEEDED
     try:
         machine.hub.subscribe(topic_filter, session, terms)  # [MQTT-3.8.4-3]
     except TopicError:
+        machine.sessions.hit("topics")
         return ReasonCode.TOPIC_FILTER_INVALID
     session.subscriptions[topic_filter] = terms
+    machine.sessions.subscriptions += before is None
     handling, shared = options.retain_handling, topic_filter.startswith(SHARED)
     # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
     if not shared and (handling == 0 or (handling == 1 and before is None)):
@@ -210,6 +227,7 @@ def _unsubscribe(machine: Machine, session: Session, topic_filter: bytes) -> Rea
     """
     if session.subscriptions.pop(topic_filter, None) is None:
         return ReasonCode.NO_SUBSCRIPTION_EXISTED
+    machine.sessions.subscriptions -= 1
     machine.hub.unsubscribe(topic_filter, session)
     session.outgoing.forget_retained(topic_filter)
     return ReasonCode.SUCCESS

@@ -1,0 +1,4 @@
+"""The configuration of mosquitto, translated.
+
+Begin at `speedo_trio.cli.mosquitto.conf`.
+"""

@@ -1,0 +1,129 @@
+"""A password file as a hook: may a client connect with this name and password?
+
+Next: `speedo_trio.mqtt.security.addresses`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from speedo_trio.errors import ConfigError
+from speedo_trio.mqtt.security.hashes import Scrypt
+from speedo_trio.mqtt.security.users import parse_users, read_file
+from speedo_trio.mqtt.verdicts import Refusal
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+
+if TYPE_CHECKING:
+    from speedo_trio.mqtt.requests import ConnectRequest
+    from speedo_trio.mqtt.security.hashes import PasswordHash
+
+THREADS: Final = max(1, min(4, (os.cpu_count() or 1) - 1))
+"""A processor less than there are: the loop, which serves all others, needs one."""
+_WAITING = 200
+"""Logins that may wait for each thread: what a thread does in a hook's deadline of 10 s."""
+_BUSY = Refusal(ReasonCode.SERVER_BUSY, "too many are logging in; try again later")
+
+
+class PasswordFile:
+    """Lets those in whose name and password stand in a file: for `Hooks.authenticate`.
+
+    ::
+
+        Hooks(authenticate=PasswordFile("/etc/mqtt.passwords"))
+
+    ``trio-speedo passwd`` and mosquitto_passwd write such files. Passwords are looked at in threads
+    of its own, so that a crowd that logs in leaves the others alone. One that was right is
+    remembered, by a keyed hash and in memory only: who comes back need not be looked at anew.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = THREADS) -> None:
+        """Read the file.
+
+        Args:
+            threads: how many passwords are looked at at the same time.
+
+        Raises:
+            ConfigError: it can't be read, or a line in it is none.
+        """
+        if type(threads) is not int or threads < 1:
+            raise ConfigError(f"threads is {threads!r}; allowed is a whole number from 1")
+        self._path = os.fspath(path)
+        self._users = self._read()
+        self._key = secrets.token_bytes(32)
+        self._known: dict[str, bytes] = {}  # by user, of the password that was right
+        self._nobody = _nobody(self._users)
+        self._limiter = trio.CapacityLimiter(threads)
+        self._most_waiting = threads * _WAITING
+        self._waiting = 0
+
+    def reload(self) -> frozenset[str]:
+        """Read the file again. Blocks for as long as that takes.
+
+        Returns:
+            The users whose lines have gone or changed.
+
+        Raises:
+            ConfigError: as when it was made; then all is as before.
+        """
+        return self._change(self._read())
+
+    def adopt(self, other: PasswordFile) -> frozenset[str]:
+        """Hold to what another one has read; the same as `reload` otherwise."""
+        self._path, self._limiter = other._path, other._limiter
+        self._most_waiting = other._most_waiting
+        return self._change(other._users)
+
+    def _change(self, users: dict[str, PasswordHash]) -> frozenset[str]:
+        before, self._users = self._users, users
+        gone = {name for name, line in before.items() if self._users.get(name) != line}
+        for name in gone:
+            self._known.pop(name, None)
+        self._nobody = _nobody(self._users)
+        return frozenset(gone)
+
+    async def __call__(self, request: ConnectRequest) -> bool | Refusal:
+        """May it connect? The hook."""
+        if request.user_name is None:
+            return False
+        return await self.check(request.user_name, request.password or b"")
+
+    async def check(self, name: str, password: bytes) -> bool | Refusal:
+        """Whether it is the user's password; a Refusal when too many wait for that."""
+        line = self._users.get(name)
+        seal = partial(hmac.digest, self._key, password, "sha256")
+        known = self._known.get(name)
+        if known is not None and hmac.compare_digest(known, seal()):
+            await trio.lowlevel.checkpoint()
+            return True
+        if self._waiting >= self._most_waiting:
+            await trio.lowlevel.checkpoint()
+            return _BUSY
+        right = await self._look(line or self._nobody, password)
+        if line is None or not right:  # nobody's is looked at too: the time would tell
+            return False
+        if self._users.get(name) is line:  # the file was not read again meanwhile
+            self._known[name] = seal()
+        return self._users.get(name) == line
+
+    async def _look(self, line: PasswordHash, password: bytes) -> bool:
+        self._waiting += 1
+        try:
+            return await trio.to_thread.run_sync(
+                line.check, password, limiter=self._limiter, abandon_on_cancel=True
+            )
+        finally:
+            self._waiting -= 1
+
+    def _read(self) -> dict[str, PasswordHash]:
+        return parse_users(read_file(self._path), self._path)
+
+
+def _nobody(users: dict[str, PasswordHash]) -> PasswordHash:
+    """What passwords of unknown users are checked by: it takes as long as for those who are."""
+    return next(iter(users.values()), Scrypt(4, 8, 1, b"nobody", bytes(32)))

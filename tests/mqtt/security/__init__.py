@@ -1,0 +1,1 @@
+"""Tests of `speedo_trio.mqtt.security`."""
