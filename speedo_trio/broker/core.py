@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from speedo_trio.broker.limits import BrokerLimits
     from speedo_trio.broker.mailbox import Mailbox
-    from speedo_trio.events import Observer
+    from speedo_trio.events import Event, Observer
 
 _logger = logging.getLogger("speedo_trio.broker")
 
@@ -34,6 +34,16 @@ class Member(Subscriber[Publication, Terms], Protocol):
 
     def stats(self) -> SubscriberStats:
         """A snapshot."""
+
+
+class Keeper(Protocol):
+    """Who writes down what is to outlast the process."""
+
+    def retained(self, publication: Publication) -> None:
+        """A message was retained, or with an empty payload the one before is not any more."""
+
+    def turn_over(self) -> None:
+        """A turn has ended, and what was put into mailboxes was sent."""
 
 
 class Drops:
@@ -74,6 +84,8 @@ class BrokerCore:
             retained=RetainedLimits(messages=limits.retained_messages, bytes=limits.retained_bytes),
             merge=merge,
         )
+        self.keeper: Keeper | None = None
+        """Who writes down what is retained; None: nobody does."""
         self.dirty: list[Mailbox] = []
         """Mailboxes that are to be flushed at the end of the turn."""
         self.members: dict[Member, None] = {}
@@ -128,9 +140,12 @@ class BrokerCore:
 
     def dropping(self, subscriber: str, dropped: int) -> None:
         """Tell the observer, if there is one, of messages that were dropped."""
+        self.tell(MessageDropped(subscriber=subscriber, dropped=dropped))
+
+    def tell(self, event: Event) -> None:
+        """Tell the observer, if there is one."""
         if self._observer is None:
             return
-        event = MessageDropped(subscriber=subscriber, dropped=dropped)
         try:
             self._observer(event)
         except Exception:
@@ -143,6 +158,8 @@ class BrokerCore:
             for mailbox in dirty:
                 mailbox.flush()
             dirty.clear()
+        if self.keeper is not None:
+            self.keeper.turn_over()
 
     def retained_for(self, topic_filter: bytes) -> Iterator[Publication]:
         """What is retained now that a filter matches; nothing for a shared subscription.
@@ -193,6 +210,8 @@ class BrokerCore:
                 f"no room to retain a message of {len(publication.payload)} bytes: "
                 f"{len(retained)} messages of {retained.bytes} bytes are retained"
             )
+        if self.keeper is not None:
+            self.keeper.retained(publication)
 
 
 def _failed(subscriber: object, publication: Publication, error: Exception) -> None:

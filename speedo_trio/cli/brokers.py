@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import fields
 
 from speedo_trio.broker.broker import Broker
 from speedo_trio.mqtt.service import MQTT
+from speedo_trio.mqtt.store.sqlite import SQLiteStore
 from speedo_trio.simplepub.protocol import SimplePub
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from speedo_trio.cli.settings import Settings
+    from speedo_trio.mqtt.store.settings import StoreSettings
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
 
-KEPT: dict[str, tuple[str, ...]] = {"mqtt": ("broker", "mqtt"), "simplepub": ("broker",)}
+KEPT: dict[str, tuple[str, ...]] = {"mqtt": ("broker", "mqtt", "store"), "simplepub": ("broker",)}
 """By protocol: the sections of what holds messages or sessions, which can't change meanwhile."""
 _CHANGING = {"simplepub": ("simplepub",)}
 """By protocol: the sections that hold for new connections."""
@@ -26,8 +31,37 @@ def make_simplepub(settings: Settings) -> SimplePub:
 
 
 def make_mqtt(settings: Settings) -> MQTT:
-    """MQTT on a broker of its own."""
-    return MQTT(Broker(settings.broker), settings.mqtt)
+    """MQTT on a broker of its own. Its store, if it has one, is not opened."""
+    return MQTT(Broker(settings.broker), settings.mqtt, store=make_store(settings.store))
+
+
+def make_store(settings: StoreSettings) -> SQLiteStore | None:
+    """The store that settings ask for; None: there is to be none."""
+    if settings.path is None:
+        return None
+    return SQLiteStore(
+        settings.path,
+        durability=settings.durability,
+        pending_bytes=settings.pending_bytes,
+        maximum_bytes=settings.maximum_bytes,
+    )
+
+
+@contextmanager
+def store_of(factory: ProtocolHandlerFactory) -> Iterator[None]:
+    """The store of what is to be served is open, if it has one, until the server has begun.
+
+    Raises:
+        StoreError: it can't be used.
+    """
+    if not isinstance(factory, MQTT):
+        yield
+        return
+    factory.open_store()
+    try:
+        yield
+    finally:
+        factory.let_go_of_store()
 
 
 def successor(

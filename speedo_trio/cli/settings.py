@@ -15,6 +15,7 @@ from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.config import Config, Limits, Timeouts, Workers
 from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.state.capabilities import Capabilities
+from speedo_trio.mqtt.store.settings import StoreSettings
 from speedo_trio.simplepub.settings import SimplePubSettings
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ PROTOCOL_SECTIONS: dict[str, type] = {
     "broker": BrokerLimits,
     "mqtt": Capabilities,
     "simplepub": SimplePubSettings,
+    "store": StoreSettings,
 }
 """The sections of protocols that are shipped."""
 
@@ -45,6 +47,7 @@ TEXTS: set[Keys] = {
     *(("protocol",), ("bind",), ("admin",), ("admin_token_file",)),
     *(("log_format",), ("log_level",)),
     *(("mqtt", "versions"), ("mqtt", "server_reference")),
+    *(("store", "path"), ("store", "durability")),
 }
 """The settings that are texts, whatever they look like."""
 
@@ -184,6 +187,9 @@ class Settings:
     simplepub: Annotated[
         SimplePubSettings, Parameter(group=_section_group(SimplePubSettings, 8))
     ] = field(factory=SimplePubSettings, kw_only=True)
+    store: Annotated[StoreSettings, Parameter(group=_section_group(StoreSettings, 9))] = field(
+        factory=StoreSettings, kw_only=True
+    )
 
     @property
     def config(self) -> Config:

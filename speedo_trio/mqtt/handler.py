@@ -31,10 +31,15 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.common import Service
     from speedo_trio.mqtt.state.asks import Ask, Outcome
     from speedo_trio.mqtt.state.session import Session
+    from speedo_trio.mqtt.store.gate import GatedMailbox
+    from speedo_trio.mqtt.store.keeper import Keeper
     from speedo_trio.protocol.handler import Connection
 
 _BUSY_LOOK = 1.0
 """Seconds until the next look at a connection whose packets wait for a verdict."""
+
+_LAST_LOOK: Final = 5.0
+"""Seconds that the last words to a client may wait for the store."""
 
 _VERDICTS: Final = 32
 """Verdicts on what one client sent until it is others' turn."""
@@ -60,9 +65,14 @@ class MQTTHandler(ProtocolHandler):
         self._service = service
         self._core = service.core
         self._clock = service.core.clock
-        self._mailbox = Mailbox(
-            connection, service.capabilities.queue, service.core.dirty, self._too_slow
-        )
+        keeper = service.keeper
+        self._keeper = keeper
+        self._gated: GatedMailbox | None = None  # the same one, if there is a store
+        if keeper is None:
+            limits, dirty = service.capabilities.queue, service.core.dirty
+            self._mailbox = Mailbox(connection, limits, dirty, self._too_slow)
+        else:
+            self._mailbox = self._gated = self._behind_a_gate(keeper)
         self._client = Client(
             service.capabilities,
             service.sessions,
@@ -93,7 +103,7 @@ class MQTTHandler(ProtocolHandler):
 
     def handle(self, data: bytes) -> list[Message] | None:
         self.received += len(data)
-        if self._behind:
+        if self._behind or self._to_wait():
             self._behind += 1
             return [_Rest(self, data)]
         outcome = self.receive(data)
@@ -117,6 +127,8 @@ class MQTTHandler(ProtocolHandler):
     def closed(self, reason: CloseReason) -> None:
         self._client.closed(self._clock())
         self._mailbox.close()
+        if self._gated is not None:
+            self._gated.gate.abandon()
         self._core.flush()  # its will
         self._service.caretaker.stir()
         self._service.traffic.leave(self)
@@ -131,10 +143,13 @@ class MQTTHandler(ProtocolHandler):
         if self._scope is not None:
             self._scope.cancel()
         self._tell_end(reason, text)
-        if self._mailbox.close(last):
+        if not self._mailbox.close(last):
+            self.connection.abort()
+        elif self._gated is None:
             self.connection.close()
         else:
-            self.connection.abort()
+            self._gated.gate.close()
+            self._service.caretaker.watch(self, self._clock() + _LAST_LOOK)
 
     def overflowed(self) -> None:
         """Its queue is full, and that is to end it."""
@@ -173,8 +188,12 @@ class MQTTHandler(ProtocolHandler):
     def look(self, now: float) -> float | None:
         """See whether its time is over; when to look again."""
         client = self._client
+        if self._behind and self._gated is not None:  # it may be the store that is slow
+            return now + _BUSY_LOOK
         client.expire(now)
         if client.state is State.OVER:
+            if self._gated is not None and self._gated.gate.shut:
+                self.connection.abort()
             return None
         return now + _BUSY_LOOK if client.busy else client.deadline
 
@@ -192,6 +211,7 @@ class MQTTHandler(ProtocolHandler):
         Raises:
             MQTTError: What ends the connection; the client has been told.
         """
+        self._begin_turn()
         return self._after(self._client.receive_data(data, self._clock()))
 
     async def finish(self, outcome: Outcome) -> None:
@@ -211,6 +231,8 @@ class MQTTHandler(ProtocolHandler):
     async def _go_on(self, outcome: Ask | More, turn: int) -> Outcome:
         if isinstance(outcome, More):
             await trio.lowlevel.checkpoint()
+            await self.store_room()
+            self._begin_turn()
             return self._after(self._client.proceed(self._clock()))
         if turn % _VERDICTS == _VERDICTS - 1:  # hooks need not let others have theirs
             await trio.lowlevel.checkpoint()
@@ -220,11 +242,12 @@ class MQTTHandler(ProtocolHandler):
         session = self._client.session
         if isinstance(session, BrokerSession):  # it may have shown anew who it is
             session.who = referee.client
+        self._begin_turn()
         return self._after(self._client.answer(outcome, verdict, self._clock()))
 
     async def room(self) -> None:
         """Wait until nothing waits to be sent to the client."""
-        while self._mailbox.congested:
+        while self._mailbox.congested or (self._gated is not None and self._gated.gate.shut):
             if self._room is None:
                 self._room = trio.Event()
             await self._room.wait()
@@ -233,7 +256,30 @@ class MQTTHandler(ProtocolHandler):
         """The server shuts down."""
         self._client.fail(ReasonCode.SERVER_SHUTTING_DOWN, self._clock())
 
+    async def store_room(self) -> None:
+        """Wait while so much is to be written to the store that publishers wait."""
+        if self._keeper is not None and self._to_wait():
+            await self._keeper.room()
+            self._client.touch(self._clock())
+
     # How
+
+    def _behind_a_gate(self, keeper: Keeper) -> GatedMailbox:
+        gate = keeper.gate(self.connection, self._gate_opened)
+        return keeper.mailbox(gate, self._service.capabilities.queue, self._too_slow)
+
+    def _gate_opened(self) -> None:
+        if self._mailbox.congested or self._room is not None:
+            self.writable()
+
+    def _to_wait(self) -> bool:
+        """Whether the client waits for answers, and the store for room."""
+        gated, keeper = self._gated, self._keeper
+        return gated is not None and gated.gate.shut and keeper is not None and keeper.full
+
+    def _begin_turn(self) -> None:
+        if self._gated is not None:
+            self._gated.begin_turn()
 
     def _after(self, outcome: Outcome) -> Outcome:
         client = self._client
@@ -281,6 +327,7 @@ class _Rest(Message):
 
     async def execute(self) -> None:
         """Raises MQTTError: What ends the connection; the client has been told."""
+        await self.handler.store_room()
         outcome = self.handler.receive(self.data) if self.data else self.outcome
         await self.handler.finish(outcome)
 

@@ -23,6 +23,7 @@ from speedo_trio.mqtt.wire.property_list import encode_properties
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
+    from speedo_trio.mqtt.store.contract import Store
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.protocol.handler import Connection, ProtocolHandler
     from speedo_trio.pubsub.outbox import OverflowPolicy
@@ -46,6 +47,7 @@ class MQTT:
         *,
         hooks: Hooks = NO_HOOKS,
         sys_interval: float = 10.0,
+        store: Store | None = None,
     ) -> None:
         """Serve a broker.
 
@@ -55,6 +57,9 @@ class MQTT:
             hooks: what decides and sees what clients do.
             sys_interval: seconds between two looks at what ``$SYS/broker/...`` tells; 0: it tells
                 nothing.
+            store: where sessions, messages and what is retained outlast the process; None:
+                nowhere. It is opened by `open_store`, or when a server begins to serve this, and
+                closed when the last one has ended.
 
         Raises:
             ConfigError: the interval is not allowed.
@@ -66,7 +71,26 @@ class MQTT:
         """What its clients may do."""
         self.hooks: Hooks = hooks
         """What decides and sees what they do."""
-        self._service = Service(self.broker.core, self.capabilities, hooks, sys_interval)
+        self.store: Store | None = store
+        """Where it keeps what outlasts the process."""
+        self._service = Service(self.broker.core, self.capabilities, hooks, sys_interval, store)
+
+    def open_store(self) -> None:
+        """Open the store now and bring back what is in it, if there is one; blocks.
+
+        Who serves this calls it before, to be told of a store that can't be used. Again it does
+        nothing.
+
+        Raises:
+            StoreError: the store can't be used; the text tells why.
+        """
+        if self._service.keeper is not None:
+            self._service.keeper.open()
+
+    def let_go_of_store(self) -> None:
+        """Close a store that was opened for a server that did not begin to serve."""
+        if self._service.keeper is not None:
+            self._service.keeper.let_go()
 
     # What the program does
 
@@ -173,6 +197,7 @@ class MQTT:
 
     def __call__(self, connection: Connection, /) -> ProtocolHandler:
         """The handler of a new connection."""
+        self.open_store()
         return MQTTHandler(connection, self._service)
 
     def choose_subprotocol(self, offered: tuple[str, ...]) -> str | None:

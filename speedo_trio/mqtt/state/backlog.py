@@ -37,6 +37,11 @@ class Backlog:
     def __len__(self) -> int:
         return 0 if self._waiting is None else len(self._waiting)
 
+    @property
+    def ready(self) -> bool:
+        """Whether `take` gives something."""
+        return self._waiting is not None
+
     def __iter__(self) -> Iterator[Message]:
         """What waits. It must not change meanwhile."""
         return iter(self._waiting or ())
@@ -47,19 +52,15 @@ class Backlog:
         Args:
             away: There is no connection that could be ended: the message is just dropped.
         """
-        size = _size(message)
+        size = size_of(message)
         if self._lacks_room(size):
             overflow = self._limits.overflow
             if overflow is not Overflow.DROP_OLDEST or size > self._limits.bytes:
                 self.dropped += 1
                 ends = overflow is Overflow.DISCONNECT and not away
                 return Put.DISCONNECT if ends else Put.DROPPED
-            while self._lacks_room(size):
-                self.take()
-                self.dropped += 1
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(message)
+            self._make_room(size)
+        self._append(message)
         self.bytes += size
         return Put.TAKEN
 
@@ -69,7 +70,7 @@ class Backlog:
         if waiting is None:
             return None
         message = waiting.popleft()
-        self.bytes -= _size(message)
+        self.bytes -= size_of(message)
         if not waiting:
             self._waiting = None
         return message
@@ -79,10 +80,22 @@ class Backlog:
         self._waiting = None
         self.bytes = 0
 
+    def _append(self, message: Message) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(message)
+
+    def _make_room(self, size: int) -> None:
+        """Drop the oldest until there is room for so many bytes."""
+        while self._lacks_room(size):
+            self.take()
+            self.dropped += 1
+
     def _lacks_room(self, size: int) -> bool:
         limits = self._limits
         return len(self) >= limits.messages or self.bytes + size > limits.bytes
 
 
-def _size(message: Message) -> int:
+def size_of(message: Message) -> int:
+    """The bytes of its topic and payload."""
     return len(message[0].topic) + len(message[0].payload)
