@@ -123,6 +123,8 @@ class EventLog:
                 self._write(logging.DEBUG, event)
             case ConnectionFailed(reason=CloseReason(cause=Cause.HANDLER_ERROR, error=error)):
                 self._write(logging.ERROR, event, error=error)
+            case StoreFailed():
+                self._write(logging.ERROR, event)
             case ConnectionFailed(reason=reason):
                 self._write_some(logging.INFO, event, reason.cause.value)
             case MessageFailed(error=error):
@@ -137,8 +139,6 @@ class EventLog:
             case Drained():
                 self.flush()
                 self._write(logging.INFO, event)
-            case StoreFailed():
-                self._write(logging.ERROR, event)
             case Listening() | DrainStarted() | GraceOver() | Reconfigured() | StoreRecovered():
                 self._write(logging.INFO, event)
             case _:

@@ -1,8 +1,8 @@
 """A durable session's two sides: they write down what changes, and are as before after a crash.
 
-QoS 1 goes out at once: should the server crash before it is written down, then its publisher has no
-answer, and sends it again; a subscriber may get it twice. With QoS 2 nobody may, so it goes out when
-it is written down with its packet identifier.
+QoS 1 goes out at once: should the server crash before it is written down, then its publisher has
+no answer and sends it again, and a subscriber may get it twice. With QoS 2 nobody may, so it goes
+out when it is written down with its packet identifier.
 
 Next: `speedo_trio.mqtt.state.session`.
 """

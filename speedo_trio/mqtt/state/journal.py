@@ -13,8 +13,8 @@ from speedo_trio.mqtt.state.line import Line
 
 if TYPE_CHECKING:
     from speedo_trio.mqtt.state.flights import Message
-    from speedo_trio.mqtt.state.session import Session
     from speedo_trio.mqtt.state.terms import MQTTTerms
+    from speedo_trio.mqtt.wire.packets import Will
 
 
 class SafeLine(Line, Protocol):
@@ -24,6 +24,20 @@ class SafeLine(Line, Protocol):
         """Let what is put from now on leave only when all that was noted so far is written down."""
 
 
+class Notable(Protocol):
+    """What is noted of a session: a `speedo_trio.mqtt.state.session.Session`."""
+
+    client_id: str
+    expiry: int
+    will: Will | None
+    will_at: float | None
+    ends_at: float | None
+
+    @property
+    def connected(self) -> bool:
+        """Whether its client is there."""
+
+
 class Journal(Protocol):
     """Of one session. Nothing waits: what is noted is written down later, all in its order.
 
@@ -31,7 +45,7 @@ class Journal(Protocol):
     is the last item of a `Message`.
     """
 
-    def save(self, session: Session) -> None:
+    def save(self, session: Notable) -> None:
         """Note expiry, will and deadlines, and whether the client is there."""
 
     def leave_rows(self) -> None:

@@ -82,6 +82,11 @@ class Session:
             self.journal.save(self)
 
     @property
+    def connected(self) -> bool:
+        """Whether its client is there."""
+        return self.client is not None
+
+    @property
     def deadline(self) -> float | None:
         """When something is to be done about it while the client is away."""
         if self.will_at is None or self.ends_at is None:

@@ -155,7 +155,7 @@ class Keeper:
         self.ledger.retain(publication)
 
     def turn_over(self) -> None:
-        """A turn has ended: have written what was noted in it, unless something is being written."""
+        """A turn has ended: have what was noted written, unless something is being written."""
         if self.ledger.batch.touched and not self._pending and self._writer is not None:
             self._write(self._writer)
 

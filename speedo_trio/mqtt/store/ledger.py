@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from speedo_trio.mqtt.state.flights import Message
-    from speedo_trio.mqtt.state.session import Session
+    from speedo_trio.mqtt.state.journal import Notable
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.pubsub.publication import Publication
 
@@ -152,7 +152,7 @@ class SessionJournal:
         self._ended = False
         self._spilled = False
 
-    def save(self, session: Session) -> None:
+    def save(self, session: Notable) -> None:
         if self._ended:
             return
         batch, drift = self._open(), self._ledger.drift()
@@ -161,7 +161,7 @@ class SessionJournal:
             self.number,
             session.client_id,
             session.expiry,
-            session.client is not None,
+            session.connected,
             None if ends_at is None else ends_at + drift,
             None if will_at is None else will_at + drift,
             None if session.will is None else will_record(session.will),

@@ -99,7 +99,7 @@ def _resume(
     sessions: Sessions,
     now: float,
 ) -> None:
-    """All are there: clients that were connected have gone now, and their wills reach the others."""
+    """All are there: clients that were connected have gone now, and wills reach the others."""
     for record in records:
         sessions.resume(restored[record.number], now, crashed=record.connected)
     sessions.trim(now)

@@ -70,5 +70,5 @@ class StoreSettings:
     """Bytes that may wait to be written. At that, clients that wait for an acknowledgement are not
     read any more, until the disk has caught up."""
     maximum_bytes: int | None = field(default=None, validator=check_maximum)
-    """Bytes of the file, at most. When it is full nothing is acknowledged until there is room. none:
-    as many as the disk has."""
+    """Bytes of the file, at most. When it is full nothing is acknowledged until there is room.
+    none: as many as the disk has."""
