@@ -112,7 +112,9 @@ class Client:
         """Take and acknowledge so many."""
         size, at = 6 + len(topic) + payload, 4 + len(topic)
         while self.count < messages:
-            data = self.rest + await self.stream.receive_some(65_536)
+            data = self.rest
+            if len(data) < size:
+                data += await self.stream.receive_some(65_536)
             whole = len(data) // size
             self.count += whole
             self.rest = data[whole * size :]
