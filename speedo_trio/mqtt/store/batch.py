@@ -36,6 +36,7 @@ class Batch:
         "removed",
         "retained",
         "sessions",
+        "settled",
         "spilled",
         "subscriptions",
         "touched",
@@ -69,6 +70,8 @@ class Batch:
         """Queue rows that have changed, by their keys."""
         self.forgotten: list[int] = []
         """Numbers of messages that nobody waits for any more."""
+        self.settled: bool = False
+        """Whether these are all that earlier batches have given as orphans."""
         self.released: set[int] = set()
         """Keys of packet identifiers that are not held any more."""
         self.held: set[int] = set()
@@ -85,6 +88,7 @@ class Batch:
             or self.updated
             or self.messages
             or self.forgotten
+            or self.settled
             or self.held
             or self.released
             or self.sessions

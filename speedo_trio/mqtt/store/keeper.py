@@ -220,8 +220,7 @@ class Keeper:
             self._core.tell(StoreRecovered(store=str(self._store)))
         self._pending.popleft()
         self.ledger.written = batch.number
-        for number in cast("Sequence[int]", result):
-            self.ledger.forget(number)
+        self.ledger.forget_all(cast("Sequence[int]", result))
         self.turn_over()
         self._open_gates(batch.number)
 

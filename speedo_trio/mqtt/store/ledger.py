@@ -20,7 +20,7 @@ from speedo_trio.mqtt.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from speedo_trio.mqtt.state.flights import Message
     from speedo_trio.mqtt.state.journal import Notable
@@ -106,6 +106,13 @@ class Ledger:
         )
         batch.touched = True
         self.changes += 1
+
+    def forget_all(self, numbers: Sequence[int]) -> None:
+        """One row less has each of these: rows of a session of which only the store knew."""
+        if numbers:
+            for number in numbers:
+                self.forget(number)
+            self.batch.settled = self.batch.touched = True
 
     def forget(self, number: int, publication: Publication | None = None) -> None:
         """One row less has a message."""

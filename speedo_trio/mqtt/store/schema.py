@@ -61,6 +61,7 @@ CREATE TABLE queue (
     identifiers TEXT,
     filter BLOB
 );
+CREATE TABLE orphan (message INTEGER NOT NULL);
 CREATE TABLE held (key INTEGER PRIMARY KEY);
 CREATE TABLE retained (
     number INTEGER PRIMARY KEY,
@@ -75,6 +76,10 @@ CREATE TABLE retained (
 CREATE INDEX message_expires ON message (expires) WHERE expires IS NOT NULL;
 CREATE INDEX retained_expires ON retained (expires) WHERE expires IS NOT NULL;
 """
+
+CHECKED_BYTES: Final = 268_435_456
+"""Files up to this are checked for damage when they are opened, in less than a second. Of larger
+ones only what is read at the start shows it: all but the bodies of messages."""
 
 MIGRATIONS: dict[int, str] = {}
 """What makes of a file of a version one of the next."""
@@ -95,6 +100,22 @@ def create_file(path: str) -> None:
         raise StoreError(f"{path} can't be opened: {error}") from error
     if magic and magic != _MAGIC:
         raise _foreign(path, "no file of SQLite, or a damaged one")
+
+
+def check(database: sqlite3.Connection, path: str) -> None:
+    """See that a file is not damaged; of a large one that would take too long.
+
+    Raises:
+        StoreError: it is damaged.
+        sqlite3.Error: it is damaged so much that it can't be told how.
+    """
+    if os.stat(path).st_size <= CHECKED_BYTES:  # noqa: PTH116  # a path is a text here
+        (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise StoreError(
+                f"{path} is damaged: {found}. It was not changed; restore a copy, or move it away "
+                "to begin with nothing"
+            )
 
 
 def prepare(database: sqlite3.Connection, path: str) -> None:

@@ -24,7 +24,7 @@ from speedo_trio.mqtt.store.records import (
     SubscriptionRecord,
     Waiting,
 )
-from speedo_trio.mqtt.store.schema import create_file, prepare
+from speedo_trio.mqtt.store.schema import check, create_file, prepare
 from speedo_trio.mqtt.store.settings import PENDING_BYTES, check_durability, check_maximum
 from speedo_trio.mqtt.store.statements import delete_many, insert_many
 
@@ -160,6 +160,7 @@ class SQLiteStore:
             raise self._failed(error) from error
         self._database = database
         try:
+            check(database, self.path)
             prepare(database, self.path)
             self._tune(database)
             tidy(database, time.time())
@@ -198,6 +199,8 @@ class SQLiteStore:
         insert_many(database, "queue", 7, batch.inserted.values())
         insert_many(database, "queue", 7, batch.updated.values())
         delete_many(database, "message", "number", batch.forgotten)
+        if batch.settled:
+            database.execute("DELETE FROM orphan")
         delete_many(database, "held", "key", list(batch.released))
         insert_many(database, "held", 1, ((key,) for key in batch.held))
         self._retain(database, batch)
@@ -220,9 +223,11 @@ class SQLiteStore:
         rows = session * ROWS, (session + 1) * ROWS
         orphans: list[int] = []
         if session in batch.spilled:
-            found = database.execute("SELECT message FROM queue WHERE key >= ? AND key < ?", rows)
-            orphans = [number for (number,) in found if number]
-            database.execute("DELETE FROM queue WHERE key >= ? AND key < ?", rows)
+            its = "queue WHERE key >= ? AND key < ?"
+            found = database.execute(f"SELECT message FROM {its} AND message", rows)  # noqa: S608  # ours
+            orphans = [number for (number,) in found]
+            database.execute(f"INSERT INTO orphan SELECT message FROM {its} AND message", rows)
+            database.execute(f"DELETE FROM {its}", rows)  # noqa: S608  # the same
         database.execute("DELETE FROM subscription WHERE session = ?", (session,))
         held = session * IDENTIFIERS, (session + 1) * IDENTIFIERS
         database.execute("DELETE FROM held WHERE key >= ? AND key < ?", held)
@@ -244,30 +249,36 @@ class SQLiteStore:
 
 
 def tidy(database: sqlite3.Connection, now: float) -> None:
-    """Remove what has expired, and messages that nobody waits for.
-
-    Such messages are there when a process was killed that had just ended a session.
-    """
-    expired = "SELECT number FROM message WHERE expires <= ?"
+    """Remove what has expired, and messages of a session whose end was not done with."""
     database.execute("BEGIN IMMEDIATE")
     database.execute("DELETE FROM retained WHERE expires <= ?", (now,))
-    if database.execute(f"{expired} LIMIT 1", (now,)).fetchone() is not None:
+    database.execute(
+        "INSERT INTO orphan SELECT DISTINCT message FROM queue WHERE packet = 0 AND message IN "
+        "(SELECT number FROM message WHERE expires <= ?)",
+        (now,),
+    )
+    if database.execute("SELECT 1 FROM orphan LIMIT 1").fetchone() is not None:
         database.execute(
-            f"DELETE FROM queue WHERE packet = 0 AND message IN ({expired})",  # noqa: S608  # ours
+            "DELETE FROM queue WHERE packet = 0 AND message IN "
+            "(SELECT number FROM message WHERE expires <= ?)",
             (now,),
         )
-    database.execute("DELETE FROM message WHERE number NOT IN (SELECT message FROM queue)")
+        database.execute(
+            "DELETE FROM message WHERE number IN (SELECT message FROM orphan) "
+            "AND number NOT IN (SELECT message FROM queue)"
+        )
+        database.execute("DELETE FROM orphan")
     database.execute("COMMIT")
 
 
 def load(database: sqlite3.Connection) -> Image:
     """Read all but the bodies of messages that wait."""
     query = database.execute
-    waiting = query(
-        "SELECT key / ?, count(*), sum(size) FROM queue WHERE packet = 0 GROUP BY key / ?",
+    queues = query(
+        "SELECT key / ?, max(key), sum(packet = 0), sum(size * (packet = 0)) FROM queue "
+        "GROUP BY key / ?",
         (ROWS, ROWS),
-    )
-    last_rows = query("SELECT key / ?, max(key) FROM queue GROUP BY key / ?", (ROWS, ROWS))
+    ).fetchall()
     shared = query(
         "SELECT message, count(*) FROM queue WHERE message > 0 GROUP BY message HAVING count(*) > 1"
     )
@@ -279,8 +290,8 @@ def load(database: sqlite3.Connection) -> Image:
             for number, name, qos, local, retain, identifier in query("SELECT * FROM subscription")
         ],
         flights=query("SELECT * FROM queue WHERE packet > 0 ORDER BY key").fetchall(),
-        waiting={number: Waiting(count, size) for number, count, size in waiting},
-        last_rows={number: key % ROWS for number, key in last_rows},
+        waiting={number: Waiting(count, size) for number, _, count, size in queues if count},
+        last_rows={number: key % ROWS for number, key, _, _ in queues},
         held=[key for (key,) in query("SELECT key FROM held")],
         retained=[_retained(row) for row in retained],
         shared=dict(shared.fetchall()),
