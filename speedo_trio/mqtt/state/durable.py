@@ -81,13 +81,20 @@ class DurableOutgoing(Outgoing):
         return [each.number for each in publications if isinstance(each, ColdPublication)]
 
     def warmed(self, publications: Mapping[int, MQTTPublication]) -> None:
-        """The publications that are in flight have been read, by their numbers."""
+        """The publications that are in flight have been read, by their numbers.
+
+        One that isn't there was acknowledged just before the end.
+        """
         self._cold = False
-        for packet_id, message in self._published.items():
+        for packet_id, message in list(self._published.items()):
             publication = message[0]
             if isinstance(publication, ColdPublication):
-                found = publications.get(publication.number, publication)
-                self._published[packet_id] = (found, *message[1:])
+                found = publications.get(publication.number)
+                if found is None:
+                    del self._published[packet_id]
+                    self._journal.drop(message)
+                else:
+                    self._published[packet_id] = (found, *message[1:])
 
     def pump(self, now: float) -> bool:
         if self._cold and self._line is not None:

@@ -79,6 +79,16 @@ class Batch:
         self.retained: dict[bytes, MessageRecord | None] = {}
         """By topic; None: nothing is retained any more."""
 
+    def relief(self) -> Batch:
+        """What of it may be done out of turn, and then once more: what is not needed any more.
+
+        Both copies are of rows that were written before, and that nobody will write again.
+        """
+        relief = Batch(0)
+        relief.removed = self.removed.copy()
+        relief.forgotten = self.forgotten.copy()
+        return relief
+
     @property
     def empty(self) -> bool:
         """Whether there is nothing to be written."""

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final, NoReturn, cast
@@ -80,6 +81,7 @@ class Keeper:
         self._writer: Writer | None = None
         self._pending: deque[Batch] = deque()  # that are being written
         self._failed = False
+        self._relief: Batch | None = None  # what may go before its turn
         self._gates: dict[Gate, None] = {}
         self._warming: set[SessionJournal] = set()
         self._room: trio.Event | None = None
@@ -208,7 +210,15 @@ class Keeper:
                 writer.tell(partial(self._fail, error))
                 if self._stopping.wait(pause):
                     break
+                self._make_room()
         return self._store.commit(batch)
+
+    def _make_room(self) -> None:
+        """In the thread: if the store is full, let go of what clients have acknowledged since."""
+        relief, self._relief = self._relief, None
+        if relief is not None:
+            with suppress(StoreError):
+                self._store.commit(relief)
 
     def _wrote(self, batch: Batch, result: object, error: Exception | None) -> None:
         """A batch was written, or never will be."""
@@ -234,7 +244,8 @@ class Keeper:
             self._quiet.set()
 
     def _fail(self, error: Exception) -> None:
-        """The store fails: tell, once."""
+        """The store fails: tell, once, and see what could be let go."""
+        self._relief = self.ledger.batch.relief()
         if not self._failed:
             self._failed = True
             self._core.tell(StoreFailed(store=str(self._store), error=error))

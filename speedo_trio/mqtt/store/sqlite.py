@@ -223,11 +223,12 @@ class SQLiteStore:
         rows = session * ROWS, (session + 1) * ROWS
         orphans: list[int] = []
         if session in batch.spilled:
-            its = "queue WHERE key >= ? AND key < ?"
-            found = database.execute(f"SELECT message FROM {its} AND message", rows)  # noqa: S608  # ours
+            found = database.execute(
+                "SELECT message FROM queue WHERE key >= ? AND key < ? AND message", rows
+            ).fetchall()
             orphans = [number for (number,) in found]
-            database.execute(f"INSERT INTO orphan SELECT message FROM {its} AND message", rows)
-            database.execute(f"DELETE FROM {its}", rows)  # noqa: S608  # the same
+            database.executemany("INSERT INTO orphan VALUES (?)", found)
+            database.execute("DELETE FROM queue WHERE key >= ? AND key < ?", rows)
         database.execute("DELETE FROM subscription WHERE session = ?", (session,))
         held = session * IDENTIFIERS, (session + 1) * IDENTIFIERS
         database.execute("DELETE FROM held WHERE key >= ? AND key < ?", held)
