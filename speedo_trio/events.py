@@ -305,9 +305,9 @@ class MessageDropped:
 
 @frozen(kw_only=True)
 class StoreFailed:
-    """A store can't write or read: nothing that it was to keep is acknowledged from now on.
+    """A store can't write: nothing that it was to keep is acknowledged until `StoreRecovered`.
 
-    It is tried again, and `StoreRecovered` follows.
+    Or it can't read what waits for a client. Both are tried again.
     """
 
     store: str

@@ -123,8 +123,6 @@ class EventLog:
                 self._write(logging.DEBUG, event)
             case ConnectionFailed(reason=CloseReason(cause=Cause.HANDLER_ERROR, error=error)):
                 self._write(logging.ERROR, event, error=error)
-            case StoreFailed():
-                self._write(logging.ERROR, event)
             case ConnectionFailed(reason=reason):
                 self._write_some(logging.INFO, event, reason.cause.value)
             case MessageFailed(error=error):
@@ -139,10 +137,8 @@ class EventLog:
             case Drained():
                 self.flush()
                 self._write(logging.INFO, event)
-            case Listening() | DrainStarted() | GraceOver() | Reconfigured() | StoreRecovered():
-                self._write(logging.INFO, event)
             case _:
-                assert_never(event)
+                self._write(_level(event), event)
 
     def flush(self) -> None:
         """Tell how many events were withheld so far. `Drained` does it too."""
@@ -170,6 +166,12 @@ class EventLog:
         self._logger.log(level, text, *values, exc_info=error, extra={"event": event})
 
 
+def _level(
+    event: Listening | DrainStarted | GraceOver | Reconfigured | StoreFailed | StoreRecovered,
+) -> int:
+    return logging.ERROR if isinstance(event, StoreFailed) else logging.INFO
+
+
 def _line(event: Event) -> _Line:
     match event:
         case ConnectionOpened() | ConnectionEnded() | ConnectionFailed() | MessageFailed():
@@ -180,7 +182,7 @@ def _line(event: Event) -> _Line:
         case MessageDropped(subscriber=subscriber, dropped=dropped):
             return "%s reads too slowly: %s dropped so far", subscriber, _messages(dropped)
         case StoreFailed(store=store, error=error):
-            text = "the store %s fails, so nothing that it was to keep is acknowledged: %s"
+            text = "the store %s fails; what it can't keep is not acknowledged: %s"
             return text, _told(store), _told(error)
         case StoreRecovered(store=store):
             return "the store %s has recovered, and all that waited is written", _told(store)

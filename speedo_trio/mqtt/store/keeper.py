@@ -84,6 +84,7 @@ class Keeper:
         self._relief: Batch | None = None  # what may go before its turn
         self._gates: dict[Gate, None] = {}
         self._warming: set[SessionJournal] = set()
+        self._unread: set[SessionJournal] = set()
         self._room: trio.Event | None = None
         self._quiet: trio.Event | None = None
         self._stopping = threading.Event()
@@ -126,6 +127,7 @@ class Keeper:
         while True:
             await trio.sleep(_PURGE)
             self._writer.put(partial(self._store.expire, time.time()), _ignore)
+            self._read_again()
 
     async def end(self) -> None:
         """Write what is noted, as far as that can be done in time, and close the store."""
@@ -286,8 +288,7 @@ class Keeper:
         if outgoing is None:
             return
         if error is not None:
-            self._fail(error)
-            outgoing.shelf.not_fetched()
+            self._not_read(journal, error)
             return
         drift = self.ledger.drift()
         messages = [message_of(row, publication_of(message, drift)) for row, message in rows]
@@ -295,17 +296,31 @@ class Keeper:
         self._go_on(journal)
 
     def _warmed(self, journal: SessionJournal, result: object, error: Exception | None) -> None:
+        if error is not None:
+            self._not_read(journal, error)
+            return
         self._warming.discard(journal)
         outgoing = self._outgoing(journal)
         if outgoing is None:
-            return
-        if error is not None:
-            self._fail(error)
             return
         drift = self.ledger.drift()
         records = cast("Sequence[MessageRecord]", result)
         outgoing.warmed({each.number: publication_of(each, drift) for each in records})
         self._go_on(journal)
+
+    def _not_read(self, journal: SessionJournal, error: Exception) -> None:
+        """What a session needs can't be read; its client waits until that is tried again."""
+        self._unread.add(journal)
+        self._core.tell(StoreFailed(store=str(self._store), error=error))
+
+    def _read_again(self) -> None:
+        unread, self._unread = self._unread, set()
+        for journal in unread:
+            self._warming.discard(journal)
+            outgoing = self._outgoing(journal)
+            if outgoing is not None:
+                outgoing.shelf.not_fetched()
+                self._go_on(journal)
 
     def _go_on(self, journal: SessionJournal) -> None:
         session = self._sessions.get(journal.client_id)

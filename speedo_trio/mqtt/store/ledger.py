@@ -207,19 +207,26 @@ class SessionJournal:
         else:
             batch.released.add(key)
 
-    def enqueue(self, message: Message, packet_id: int) -> int:
-        publication = message[0]
-        assert isinstance(publication, MQTTPublication)  # with a QoS above 0
-        batch, ledger, number = self._open(), self._ledger, publication.number
+    def enqueue(self, message: Message, packet_id: int) -> int:  # for each message: few calls
+        publication, qos, retain, identifiers, group, _ = message
+        assert isinstance(publication, MQTTPublication)  # it has a QoS
+        ledger = self._ledger
+        ledger.changes += 1
+        batch = ledger.batch
+        batch.touched = True
+        size = len(publication.topic) + len(publication.payload)
+        number = publication.number
         if number:
             ledger.references[number] = ledger.references.get(number, 1) + 1
         else:
             number = publication.number = ledger.last_message = ledger.last_message + 1
             batch.messages[number] = publication
-            batch.bytes += _weight(publication)
+            batch.bytes += size + _MESSAGE
         row = self.last_row = self.last_row + 1
         key = self._rows + row
-        batch.inserted[key] = _queue_row(key, message, number, packet_id)
+        names = _names(identifiers) if identifiers else None
+        flags = qos | RETAIN if retain else qos
+        batch.inserted[key] = (key, number, packet_id, flags, size, names, group)
         return row
 
     def send(self, message: Message, packet_id: int) -> None:
@@ -278,9 +285,13 @@ def _queue_row(key: int, message: Message, number: int, packet_id: int) -> Queue
         packet_id,
         qos | RETAIN if retain else qos,
         len(publication.topic) + len(publication.payload),
-        " ".join(map(str, identifiers)) if identifiers else None,
+        _names(identifiers) if identifiers else None,
         group,
     )
+
+
+def _names(identifiers: tuple[int, ...]) -> str:
+    return " ".join(map(str, identifiers))
 
 
 def _weight(publication: Publication) -> int:

@@ -45,11 +45,9 @@ CREATE TABLE message (
     number INTEGER PRIMARY KEY,
     topic BLOB NOT NULL,
     payload BLOB NOT NULL,
-    qos INTEGER NOT NULL,
-    retain INTEGER NOT NULL,
+    flags INTEGER NOT NULL,
     properties BLOB,
-    origin TEXT,
-    received REAL NOT NULL,
+    received REAL,
     expires REAL
 );
 CREATE TABLE queue (

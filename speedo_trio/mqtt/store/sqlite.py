@@ -9,20 +9,28 @@ import os
 import sqlite3
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from speedo_trio.errors import StoreError
 from speedo_trio.mqtt.store.contract import Image
-from speedo_trio.mqtt.store.convert import message_record
 from speedo_trio.mqtt.store.lock import FileLock
 from speedo_trio.mqtt.store.records import (
     IDENTIFIERS,
     ROWS,
     Fetched,
     MessageRecord,
-    SessionRecord,
     SubscriptionRecord,
     Waiting,
+)
+from speedo_trio.mqtt.store.rows import (
+    MESSAGE,
+    RETAINED,
+    message_of,
+    message_rows,
+    retained_of,
+    retained_row,
+    session_of,
+    session_row,
 )
 from speedo_trio.mqtt.store.schema import check, create_file, prepare
 from speedo_trio.mqtt.store.settings import PENDING_BYTES, check_durability, check_maximum
@@ -38,8 +46,6 @@ _SYNCHRONOUS: Final = {"process": "NORMAL", "power": "FULL"}
 _PAGE: Final = 4096
 _CACHE_KIB: Final = 16_384
 _CHECKPOINT_PAGES: Final = 4000  # 16 MB of log: an fsync for each of "process"
-_MESSAGE: Final = "number, topic, payload, qos, retain, properties, origin, received, expires"
-_RETAINED: Final = "topic, payload, qos, properties, origin, received, expires"
 
 
 class SQLiteStore:
@@ -124,12 +130,12 @@ class SQLiteStore:
 
     def bodies(self, numbers: Sequence[int]) -> Sequence[MessageRecord]:
         """Read messages."""
-        query = f"SELECT {_MESSAGE} FROM message WHERE number = ?"  # noqa: S608  # of our own
+        query = f"SELECT {MESSAGE} FROM message WHERE number = ?"  # noqa: S608  # of our own
         try:
             found = [self._opened().execute(query, (each,)).fetchone() for each in numbers]
         except sqlite3.Error as error:
             raise self._failed(error) from error
-        return [_message(row) for row in found if row is not None]
+        return [message_of(row) for row in found if row is not None]
 
     def expire(self, now: float) -> int:
         """Remove retained messages whose time is over."""
@@ -191,10 +197,9 @@ class SQLiteStore:
     def _apply(self, database: sqlite3.Connection, batch: Batch) -> list[int]:
         """Make the changes, in the order of `Batch`."""
         delete_many(database, "session", "number", batch.ended)
-        insert_many(database, "session", 10, map(_session_row, batch.sessions.values()))
+        insert_many(database, "session", 10, map(session_row, batch.sessions.values()))
         self._subscribe(database, batch)
-        records = (message_record(each, batch.drift) for each in batch.messages.values())
-        insert_many(database, "message", 9, records)
+        insert_many(database, "message", 7, message_rows(batch.messages, batch.drift))
         delete_many(database, "queue", "key", batch.removed)
         insert_many(database, "queue", 7, batch.inserted.values())
         insert_many(database, "queue", 7, batch.updated.values())
@@ -216,7 +221,7 @@ class SQLiteStore:
         gone = [(topic,) for topic, record in batch.retained.items() if record is None]
         database.executemany("DELETE FROM retained WHERE topic = ?", gone)
         records = [record for record in batch.retained.values() if record is not None]
-        insert_many(database, f"retained ({_RETAINED})", 7, map(_retained_row, records))
+        insert_many(database, f"retained ({RETAINED})", 7, map(retained_row, records))
 
     def _end(self, database: sqlite3.Connection, batch: Batch, session: int) -> list[int]:
         """Remove all that a session has; the messages of rows that nobody knew of."""
@@ -236,13 +241,13 @@ class SQLiteStore:
 
     def _read_waiting(self, first: int, last: int, messages: int, size: int) -> Iterator[Fetched]:
         cursor = self._opened().execute(
-            "SELECT key, message, packet, flags, size, identifiers, filter, "  # noqa: S608  # as above
-            f"{_MESSAGE} FROM queue JOIN message ON message.number = queue.message "
+            "SELECT key, message, packet, queue.flags, size, identifiers, filter, "  # noqa: S608  # as above
+            f"{MESSAGE} FROM queue JOIN message ON message.number = queue.message "
             "WHERE key > ? AND key < ? AND packet = 0 ORDER BY key LIMIT ?",
             (first, last, messages),
         )
         for row in cursor:
-            yield Fetched(row[:7], _message(row[7:]))
+            yield Fetched(row[:7], message_of(row[7:]))
             size -= row[4]
             if size <= 0:
                 break
@@ -283,9 +288,9 @@ def load(database: sqlite3.Connection) -> Image:
     shared = query(
         "SELECT message, count(*) FROM queue WHERE message > 0 GROUP BY message HAVING count(*) > 1"
     )
-    retained = query(f"SELECT {_RETAINED} FROM retained")  # noqa: S608  # of our own
+    retained = query(f"SELECT {RETAINED} FROM retained")  # noqa: S608  # of our own
     return Image(
-        sessions=[_session(row) for row in query("SELECT * FROM session ORDER BY ends_at")],
+        sessions=[session_of(row) for row in query("SELECT * FROM session ORDER BY ends_at")],
         subscriptions=[
             SubscriptionRecord(number, name, qos, bool(local), bool(retain), identifier)
             for number, name, qos, local, retain, identifier in query("SELECT * FROM subscription")
@@ -294,48 +299,7 @@ def load(database: sqlite3.Connection) -> Image:
         waiting={number: Waiting(count, size) for number, _, count, size in queues if count},
         last_rows={number: key % ROWS for number, key, _, _ in queues},
         held=[key for (key,) in query("SELECT key FROM held")],
-        retained=[_retained(row) for row in retained],
+        retained=[retained_of(row) for row in retained],
         shared=dict(shared.fetchall()),
         last_message=query("SELECT max(number) FROM message").fetchone()[0] or 0,
     )
-
-
-# Rows and records. SQLite knows no booleans.
-
-
-def _session_row(record: SessionRecord) -> tuple[object, ...]:
-    number, client_id, expiry, connected, ends_at, will_at, will = record
-    told = (None,) * 4 if will is None else _will_row(will)
-    return (number, client_id, expiry, connected, ends_at, will_at, *told)
-
-
-def _will_row(will: MessageRecord) -> tuple[object, ...]:
-    return will.topic, will.payload, will.qos | will.retain << 2, will.properties
-
-
-def _session(row: Sequence[Any]) -> SessionRecord:
-    number, client_id, expiry, connected, ends_at, will_at, *will = row
-    return SessionRecord(number, client_id, expiry, bool(connected), ends_at, will_at, _will(*will))
-
-
-def _will(
-    topic: bytes | None, payload: bytes, flags: int, properties: bytes | None
-) -> MessageRecord | None:
-    if topic is None:
-        return None
-    return MessageRecord(0, topic, payload, flags & 3, bool(flags & 4), properties, None, 0.0, None)
-
-
-def _message(row: Sequence[Any]) -> MessageRecord:
-    number, topic, payload, qos, retain, *rest = row
-    return MessageRecord(number, topic, payload, qos, bool(retain), *rest)
-
-
-def _retained_row(record: MessageRecord) -> tuple[object, ...]:
-    _, topic, payload, qos, _, properties, origin, received, expires = record
-    return topic, payload, qos, properties, origin, received, expires
-
-
-def _retained(row: Sequence[Any]) -> MessageRecord:
-    topic, payload, qos, *rest = row
-    return MessageRecord(0, topic, payload, qos, True, *rest)
