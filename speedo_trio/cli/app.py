@@ -60,6 +60,8 @@ _PUB_HELP = """Publish a message, a file or lines under a topic, at a broker."""
 
 _SUB_HELP = """Subscribe to topics at a broker, and write the messages that come."""
 
+_MQTT_HELP = """List, export, import and purge what an MQTT broker keeps in its store."""
+
 _GENERAL = Group("General", sort_key=0)
 
 _Settings = Annotated[Settings | None, Parameter(name="*")]  # None: nothing was set
@@ -160,6 +162,7 @@ def make_app(origins: Origins) -> App:
     )
     app.command("speedo_trio.cli.pubsub.command:pub_app", name="pub", help=_PUB_HELP, sort_key=5)
     app.command("speedo_trio.cli.pubsub.command:sub_app", name="sub", help=_SUB_HELP, sort_key=6)
+    app.command("speedo_trio.cli.store.command:app", name="mqtt", help=_MQTT_HELP, sort_key=7)
     return app
 
 

@@ -116,8 +116,11 @@ def check(database: sqlite3.Connection, path: str) -> None:
             )
 
 
-def prepare(database: sqlite3.Connection, path: str) -> None:
+def prepare(database: sqlite3.Connection, path: str, *, change: bool = True) -> None:
     """See whose the file is, make its tables if it is new, and bring those of older versions.
+
+    Args:
+        change: Whether tables may be made and brought. Without it a file must be as it should be.
 
     Raises:
         StoreError: it is another program's, or of a later version. It was not changed.
@@ -128,7 +131,7 @@ def prepare(database: sqlite3.Connection, path: str) -> None:
     (owner,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
     (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if not (owner or version or tables):
+    if change and not (owner or version or tables):
         _create(database)
     elif owner != APPLICATION_ID:
         raise _foreign(path, "a file of another program")
@@ -137,9 +140,12 @@ def prepare(database: sqlite3.Connection, path: str) -> None:
             f"{path} has version {version}, of a later trio-speedo; allowed is {VERSION} or "
             "earlier. It was not changed"
         )
-    else:
+    elif change:
         _migrate(database, version)
-    database.execute("PRAGMA journal_mode = WAL")
+    elif version < VERSION:
+        raise StoreError(f"{path} has version {version}; a broker that opens it makes it {VERSION}")
+    if change:
+        database.execute("PRAGMA journal_mode = WAL")
 
 
 def _create(database: sqlite3.Connection) -> None:

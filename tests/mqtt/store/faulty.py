@@ -16,7 +16,6 @@ class FaultyStore(SQLiteStore):
     fails = False
     """Whether commits fail from now on."""
 
-
     def __init__(self, path: str, *, pending_bytes: int = 1 << 24) -> None:
         super().__init__(path, pending_bytes=pending_bytes)
         self._go = threading.Event()

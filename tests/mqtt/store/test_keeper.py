@@ -291,7 +291,10 @@ async def test_what_may_wait_to_be_written_is_bounded(path: str) -> None:
             for first in range(0, 900, 50):
                 with trio.move_on_after(SHORT):
                     await peer.send(
-                        *(Publish(b"a", bytes(10_000), 1, packet_id=first + 1 + n) for n in range(50))
+                        *(
+                            Publish(b"a", bytes(10_000), 1, packet_id=first + 1 + n)
+                            for n in range(50)
+                        )
                     )
             await trio.testing.wait_all_tasks_blocked(0.1)
             (session,) = (each for each in server.mqtt.sessions() if each.client_id == "s")

@@ -64,8 +64,7 @@ class Load:
 
     def _has_all(self, subscriber: Subscriber) -> bool:
         return all(
-            publisher.idle
-            and publisher.published in subscriber.received.get(publisher.topic, [0])
+            publisher.idle and publisher.published in subscriber.received.get(publisher.topic, [0])
             for publisher in self.publishers
         )
 

@@ -1,0 +1,135 @@
+"""``trio-speedo mqtt``: list, export, import and purge what a broker keeps in its store."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from speedo_trio.cli.output import complain, say
+from speedo_trio.errors import ConfigError, StoreError, TopicError
+from speedo_trio.events import counted
+from speedo_trio.logs.text import printable
+from speedo_trio.mqtt.store import archive
+from speedo_trio.pubsub.topics import check_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAILED, MISTAKE = 1, 2
+
+_EPILOGUE = """FILE is the store.path of a broker. list and export may be used while it serves;
+import and purge need it stopped. Exit status: 0 it was done, 1 the store can't be used, 2 a
+mistake in the arguments."""
+
+app: App = App(
+    name="mqtt",
+    help="List, export, import and purge what an MQTT broker keeps in its store.",
+    help_epilogue=_EPILOGUE,
+    config=(),
+)
+
+_File = Annotated[Path, Parameter(show_default=False)]
+
+
+@app.command(name="list")
+def list_store(file: _File) -> int:
+    """Sessions and retained messages, a line each.
+
+    Args:
+        file: The store.
+    """
+    try:
+        with archive.reading(str(file)) as database:
+            for each in archive.sessions(database):
+                say(_session_line(each))
+            for each in archive.retained(database):
+                say(f"retained {printable(each['topic'])}, {counted(each['bytes'], 'byte')}")
+    except StoreError as error:
+        return _failed(error)
+    return 0
+
+
+@app.command
+def export(file: _File) -> int:
+    """Write all of it to stdout, as lines of JSON.
+
+    Args:
+        file: The store.
+    """
+    try:
+        with archive.reading(str(file)) as database:
+            for line in archive.export(database):
+                sys.stdout.write(f"{line}\n")
+    except StoreError as error:
+        return _failed(error)
+    return 0
+
+
+@app.command(name="import")
+def import_store(file: _File, *, replace: bool = False) -> int:
+    """Read from stdin what export wrote, and add it to a store, that is made if there is none.
+
+    Args:
+        file: The store.
+        replace: What the store has already is replaced; else it stays as it is.
+    """
+    try:
+        with archive.writing(str(file), new=True) as database:
+            count = archive.put_back(database, _lines(), replace=replace)
+            archive.sweep(database)
+    except StoreError as error:
+        return _failed(error)
+    say(f"{counted(count, 'session or retained message')} added")
+    return 0
+
+
+@app.command
+def purge(file: _File, *, session: tuple[str, ...] = (), retained: tuple[str, ...] = ()) -> int:
+    """Remove sessions with what waits for them, and retained messages.
+
+    Args:
+        file: The store.
+        session: The client identifier of a session. Give it again for more.
+        retained: A filter: the topics that it matches, such as sensors/#. Give it again for more.
+    """
+    if not (session or retained):
+        raise ConfigError("nothing to purge; allowed are --session and --retained")
+    for each in retained:
+        _check(each)
+    try:
+        with archive.writing(str(file)) as database:
+            sessions = sum(archive.purge_session(database, each) for each in session)
+            messages = sum(archive.purge_retained(database, each) for each in retained)
+            archive.sweep(database)
+    except StoreError as error:
+        return _failed(error)
+    say(f"{counted(sessions, 'session')} and {counted(messages, 'retained message')} removed")
+    return 0
+
+
+def _check(topic_filter: str) -> None:
+    try:
+        check_filter(topic_filter.encode())
+    except TopicError as error:
+        raise ConfigError(f"--retained: {error}") from error
+
+
+def _session_line(session: dict[str, Any]) -> str:
+    ends = session["ends_at"]
+    left = "" if ends is None else f", ends in {max(0, int(ends - time.time()))} s"
+    filters = " ".join(map(printable, session["filters"])) or "nothing"
+    waiting = f"{counted(session['messages'], 'message')} of {counted(session['bytes'], 'byte')}"
+    return f"session {printable(session['client_id'])}: {filters}; {waiting} waiting{left}"
+
+
+def _lines() -> Iterator[str]:
+    return (line for line in sys.stdin if line.strip())
+
+
+def _failed(error: StoreError) -> int:
+    complain(str(error))
+    return FAILED
