@@ -33,7 +33,10 @@ def add_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection)
     path = named.tokens[0].value
     table = _read(path)
     _check(path, table)
-    Dict(table, source=path, use_commands_as_keys=False)(app, commands, arguments)
+    # Below the command's name: else keys that are names of commands, as mqtt is, are left out.
+    for command in reversed(commands):
+        table = {command: table}
+    Dict(table, source=path)(app, commands, arguments)
 
 
 def _read(path: str) -> dict[str, Any]:  # Any: whatever TOML holds

@@ -168,7 +168,7 @@ def test_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serv"]) == 2
     assert capsys.readouterr().err == (
         'trio-speedo: Unknown command "serv". Did you mean "serve"? '
-        "Available commands: serve, check, protocols, bench, pub, sub.\n"
+        "Available commands: serve, check, protocols, bench, pub, sub, mqtt.\n"
     )
 
 

@@ -291,7 +291,7 @@ def test_a_message_whose_repr_raises_is_still_told(
     assert "in <Nameless, whose repr() raises>: it raised" in caplog.text
 
 
-@pytest.mark.parametrize("event", [REFUSED, BROKE, FAILED, LOGGED[6].event])
+@pytest.mark.parametrize("event", [REFUSED, BROKE, FAILED, LOGGED[8].event])
 def test_a_flood_is_a_line_each_ten_seconds(
     event: Event, log: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

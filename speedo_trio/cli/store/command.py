@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from speedo_trio.cli.output import complain, say
-from speedo_trio.errors import ConfigError, StoreError, TopicError
+from speedo_trio.errors import ConfigError, StoreError
 from speedo_trio.events import counted
 from speedo_trio.logs.text import printable
-from speedo_trio.mqtt.store import archive
-from speedo_trio.pubsub.topics import check_filter
+from speedo_trio.mqtt.store.archive import (
+    check_topics,
+    export,
+    purge_retained,
+    purge_session,
+    put_back,
+    reading,
+    retained_messages,
+    sessions_of,
+    sweep,
+    writing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,26 +53,26 @@ def list_store(file: _File) -> int:
         file: The store.
     """
     try:
-        with archive.reading(str(file)) as database:
-            for each in archive.sessions(database):
+        with reading(str(file)) as database:
+            for each in sessions_of(database):
                 say(_session_line(each))
-            for each in archive.retained(database):
+            for each in retained_messages(database):
                 say(f"retained {printable(each['topic'])}, {counted(each['bytes'], 'byte')}")
     except StoreError as error:
         return _failed(error)
     return 0
 
 
-@app.command
-def export(file: _File) -> int:
+@app.command(name="export")
+def export_store(file: _File) -> int:
     """Write all of it to stdout, as lines of JSON.
 
     Args:
         file: The store.
     """
     try:
-        with archive.reading(str(file)) as database:
-            for line in archive.export(database):
+        with reading(str(file)) as database:
+            for line in export(database):
                 sys.stdout.write(f"{line}\n")
     except StoreError as error:
         return _failed(error)
@@ -78,17 +88,19 @@ def import_store(file: _File, *, replace: bool = False) -> int:
         replace: What the store has already is replaced; else it stays as it is.
     """
     try:
-        with archive.writing(str(file), new=True) as database:
-            count = archive.put_back(database, _lines(), replace=replace)
-            archive.sweep(database)
+        with writing(str(file), new=True) as database:
+            count = put_back(database, _lines(), replace=replace)
+            sweep(database)
     except StoreError as error:
         return _failed(error)
     say(f"{counted(count, 'session or retained message')} added")
     return 0
 
 
-@app.command
-def purge(file: _File, *, session: tuple[str, ...] = (), retained: tuple[str, ...] = ()) -> int:
+@app.command(name="purge")
+def purge_store(
+    file: _File, *, session: tuple[str, ...] = (), retained: tuple[str, ...] = ()
+) -> int:
     """Remove sessions with what waits for them, and retained messages.
 
     Args:
@@ -99,23 +111,16 @@ def purge(file: _File, *, session: tuple[str, ...] = (), retained: tuple[str, ..
     if not (session or retained):
         raise ConfigError("nothing to purge; allowed are --session and --retained")
     for each in retained:
-        _check(each)
+        check_topics(each)
     try:
-        with archive.writing(str(file)) as database:
-            sessions = sum(archive.purge_session(database, each) for each in session)
-            messages = sum(archive.purge_retained(database, each) for each in retained)
-            archive.sweep(database)
+        with writing(str(file)) as database:
+            sessions = sum(purge_session(database, each) for each in session)
+            messages = sum(purge_retained(database, each) for each in retained)
+            sweep(database)
     except StoreError as error:
         return _failed(error)
     say(f"{counted(sessions, 'session')} and {counted(messages, 'retained message')} removed")
     return 0
-
-
-def _check(topic_filter: str) -> None:
-    try:
-        check_filter(topic_filter.encode())
-    except TopicError as error:
-        raise ConfigError(f"--retained: {error}") from error
 
 
 def _session_line(session: dict[str, Any]) -> str:

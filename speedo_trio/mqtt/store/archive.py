@@ -14,11 +14,11 @@ from base64 import b64decode, b64encode
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from speedo_trio.errors import StoreError
+from speedo_trio.errors import ConfigError, StoreError, TopicError
 from speedo_trio.mqtt.store.lock import FileLock
 from speedo_trio.mqtt.store.records import IDENTIFIERS, ROWS
 from speedo_trio.mqtt.store.schema import VERSION, check, create_file, prepare
-from speedo_trio.pubsub.topics import matches
+from speedo_trio.pubsub.topics import check_filter, matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -76,7 +76,7 @@ def writing(path: str, *, new: bool = False) -> Iterator[sqlite3.Connection]:
         lock.give_back()
 
 
-def sessions(database: sqlite3.Connection) -> list[dict[str, Any]]:
+def sessions_of(database: sqlite3.Connection) -> list[dict[str, Any]]:
     """All sessions: client identifier, deadline, filters, and how much waits."""
     found = []
     for row in database.execute("SELECT number, client_id, ends_at FROM session ORDER BY 2"):
@@ -98,7 +98,7 @@ def sessions(database: sqlite3.Connection) -> list[dict[str, Any]]:
     return found
 
 
-def retained(database: sqlite3.Connection) -> list[dict[str, Any]]:
+def retained_messages(database: sqlite3.Connection) -> list[dict[str, Any]]:
     """All retained messages: topic, bytes, when they came."""
     query = "SELECT topic, length(payload), received FROM retained ORDER BY topic"
     return [
@@ -150,6 +150,18 @@ def purge_session(database: sqlite3.Connection, client_id: str) -> bool:
         its = number * width, (number + 1) * width
         database.execute(f"DELETE FROM {table} WHERE key >= ? AND key < ?", its)  # noqa: S608  # ours
     return True
+
+
+def check_topics(topic_filter: str) -> None:
+    """See that a text is a filter.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        check_filter(topic_filter.encode())
+    except TopicError as error:
+        raise ConfigError(f"--retained: {error}") from error
 
 
 def purge_retained(database: sqlite3.Connection, topic_filter: str) -> int:

@@ -37,7 +37,7 @@ def check_durability(owner: object, attribute: object, value: object) -> None:
 
 def _path(owner: object, attribute: Attribute[Any], value: object) -> None:
     if value is not None and (not isinstance(value, str) or not value):
-        raise ConfigError(f"path is {value!r}; allowed is a path, or none")
+        raise ConfigError(f"path is {value!r}; allowed is a path or none")
 
 
 def check_maximum(owner: object, attribute: Attribute[Any] | None, value: object) -> None:
@@ -48,7 +48,7 @@ def check_maximum(owner: object, attribute: Attribute[Any] | None, value: object
     """
     if value is not None and (type(value) is not int or value < LEAST_BYTES):
         raise ConfigError(
-            f"maximum_bytes is {value!r}; allowed is a whole number from {LEAST_BYTES}, or none"
+            f"maximum_bytes is {value!r}; allowed is a whole number from {LEAST_BYTES} or none"
         )
 
 

@@ -15,6 +15,7 @@ from tests.mqtt.store.test_sqlite import batch
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
+    """A store with a session and a retained message."""
     path = tmp_path / "mqtt.db"
     store = SQLiteStore(path)
     store.open()
@@ -24,6 +25,7 @@ def path(tmp_path: Path) -> str:
 
 
 def image_of(path: str) -> Image:
+    """What is in it."""
     store = SQLiteStore(path)
     image = store.open()
     store.close()

@@ -1,8 +1,8 @@
-"""Clients that keep their side of a session through any loss of the server, as the standard asks."""
+"""Clients that keep their side of a session, however the server is lost, as the standard asks."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -11,7 +11,6 @@ from speedo_trio.mqtt.wire.encoder import encode
 from speedo_trio.mqtt.wire.packets import (
     ConnAck,
     Connect,
-    Disconnect,
     Packet,
     PubAck,
     PubComp,
@@ -64,8 +63,9 @@ class Careful:
     async def run(self, port: int) -> None:
         """Connect, and go on until the server is gone."""
         try:
-            async with self.connected(port) as packets:
+            async with self.connected(port) as first:
                 await self.begin()
+                packets = first
                 while True:
                     for packet in packets:
                         await self.take(packet)
@@ -200,9 +200,10 @@ class Subscriber(Careful):
         self.received.setdefault(packet.topic, []).append(int(packet.payload))
 
 
-async def bye(client: Careful) -> None:
-    """Go in good order."""
-    await client.send(Disconnect())
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nothing tells of: it is in another process or thread."""
+    while not condition():  # noqa: ASYNC110  # there is no event for it
+        await trio.sleep(0.01)
 
 
 def check(publisher: Publisher, subscriber: Subscriber) -> None:

@@ -28,7 +28,7 @@ class Served:
     @classmethod
     async def start(cls, path: Path, *arguments: str) -> Served:
         """Serve with a store, on a free port."""
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220  # it blocks for a moment, in a test
             [
                 *(sys.executable, "-m", "speedo_trio", "serve", "mqtt"),
                 *("--bind", "tcp://127.0.0.1:0", "--store.path", str(path), *arguments),

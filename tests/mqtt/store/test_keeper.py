@@ -25,13 +25,14 @@ from speedo_trio.mqtt.wire.packets import (
     Publish,
     PubRec,
     PubRel,
-    Subscribe,
     SubAck,
+    Subscribe,
     SubscriptionOptions,
     Will,
 )
 from speedo_trio.mqtt.wire.properties import Properties
 from tests.mqtt.peers import Peer, connected
+from tests.mqtt.store.careful import until
 from tests.mqtt.store.faulty import FaultyStore
 
 SHORT = 0.3
@@ -63,15 +64,18 @@ async def serving(
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
+    """Where there is nothing yet."""
     return str(tmp_path / "mqtt.db")
 
 
 @pytest.fixture
 def store(path: str) -> FaultyStore:
+    """A store that does as it is told."""
     return FaultyStore(path)
 
 
 def publish(number: int, qos: int = 1, topic: bytes = b"a", **given: object) -> Publish:
+    """A message with its number as packet identifier and payload."""
     return Publish(topic, b"%d" % number, qos, packet_id=number, **given)  # type: ignore[arg-type]  # a test's
 
 
@@ -126,14 +130,13 @@ async def test_what_is_retained_comes_back(path: str) -> None:
 
 async def test_what_is_in_flight_keeps_its_packet_identifiers(path: str) -> None:
     """After a restart it is sent again, with DUP, in the order of its first sending."""
-    async with serving(SQLiteStore(path)) as server:
-        async with connected(server.port, "s", stays=100) as peer:
-            await peer.subscribe("a", qos=2)
-            for number in range(1, 7):
-                server.publish("a", b"%d" % number, qos=1 + number % 2)
-            first = [await peer.receive() for _ in range(6)]
-            await peer.send(PubRec(first[0].packet_id), PubAck(first[1].packet_id))  # type: ignore[union-attr]  # all are Publish
-            assert await peer.receive() == PubRel(1)
+    async with serving(SQLiteStore(path)) as server, connected(server.port, "s", stays=100) as peer:
+        await peer.subscribe("a", qos=2)
+        for number in range(1, 7):
+            server.publish("a", b"%d" % number, qos=1 + number % 2)
+        first = [await peer.receive() for _ in range(6)]
+        await peer.send(PubRec(first[0].packet_id), PubAck(first[1].packet_id))  # type: ignore[union-attr]  # all are Publish
+        assert await peer.receive() == PubRel(1)
     async with serving(SQLiteStore(path)) as server, connected(server.port, "s", stays=9) as peer:
         again = [await peer.receive() for _ in range(5)]
 
@@ -150,20 +153,22 @@ async def test_what_is_in_flight_keeps_its_packet_identifiers(path: str) -> None
 
 async def test_identifiers_that_are_held_come_back(path: str) -> None:
     """A QoS 2 message that is sent again after a restart is not published again."""
-    async with serving(SQLiteStore(path)) as server:
-        async with connected(server.port, "p", stays=100) as peer:
-            await peer.send(publish(1, 2))
-            assert isinstance(await peer.receive(), PubRec)
-    async with serving(SQLiteStore(path)) as server, connected(server.port, "p", stays=9) as peer:
-        async with server.subscribe("a") as messages:
-            await peer.send(publish(1, 2, dup=True))
-            assert isinstance(await peer.receive(), PubRec)
-            await peer.send(PubRel(1))
-            assert await peer.receive() == PubComp(1)
-            await peer.send(publish(1, 2))
-            assert isinstance(await peer.receive(), PubRec)
-            assert messages.take_nowait() is not None
-            assert messages.take_nowait() is None
+    async with serving(SQLiteStore(path)) as server, connected(server.port, "p", stays=100) as peer:
+        await peer.send(publish(1, 2))
+        assert isinstance(await peer.receive(), PubRec)
+    async with (
+        serving(SQLiteStore(path)) as server,
+        connected(server.port, "p", stays=9) as peer,
+        server.subscribe("a") as messages,
+    ):
+        await peer.send(publish(1, 2, dup=True))
+        assert isinstance(await peer.receive(), PubRec)
+        await peer.send(PubRel(1))
+        assert await peer.receive() == PubComp(1)
+        await peer.send(publish(1, 2))
+        assert isinstance(await peer.receive(), PubRec)
+        assert messages.take_nowait() is not None
+        assert messages.take_nowait() is None
 
 
 async def test_a_session_that_is_over_leaves_nothing(path: str) -> None:
@@ -220,16 +225,19 @@ async def test_a_connect_waits_for_the_store(store: FaultyStore) -> None:
 
 async def test_who_promises_nothing_does_not_wait(store: FaultyStore) -> None:
     """Clients with clean sessions are served while the store stalls."""
-    async with serving(store) as server:
-        async with connected(server.port, "c") as peer, connected(server.port, "s") as other:
-            await other.subscribe("clean", qos=1)
-            store.stall()
-            server.publish("kept", b"", retain=True)
-            await peer.send(publish(1, 1, b"clean"), PingReq())
-            assert await peer.receive() == PubAck(1)
-            assert await peer.receive() == PingResp()
-            assert (await other.message()).payload == b"1"
-            store.go_on()
+    async with (
+        serving(store) as server,
+        connected(server.port, "c") as peer,
+        connected(server.port, "s") as other,
+    ):
+        await other.subscribe("clean", qos=1)
+        store.stall()
+        server.publish("kept", b"", retain=True)
+        await peer.send(publish(1, 1, b"clean"), PingReq())
+        assert await peer.receive() == PubAck(1)
+        assert await peer.receive() == PingResp()
+        assert (await other.message()).payload == b"1"
+        store.go_on()
 
 
 async def test_qos_1_does_not_wait_and_qos_2_does(store: FaultyStore) -> None:
@@ -256,8 +264,9 @@ async def test_what_is_taken_at_once_is_not_written(store: FaultyStore) -> None:
             await peer.message()
         await peer.send(PingReq())
         with trio.fail_after(5):
-            while server.mqtt._service.keeper.ledger.batch.messages:  # type: ignore[union-attr]  # noqa: SLF001  # to see that it is so
-                await trio.sleep(0.01)
+            keeper = server.mqtt._service.keeper  # to see that it is so
+            assert keeper is not None
+            await until(lambda: not keeper.ledger.batch.messages)
         store.go_on()
 
 
@@ -321,8 +330,7 @@ async def test_a_full_store_recovers_when_messages_are_taken(path: str) -> None:
                     await taker.message()
                 with trio.fail_after(20):
                     assert isinstance(await peer.receive(), PubAck)
-                    while not any(isinstance(each, StoreRecovered) for each in events):
-                        await trio.sleep(0.01)
+                    await until(lambda: any(isinstance(each, StoreRecovered) for each in events))
         assert acknowledged > 100
 
 
@@ -359,8 +367,7 @@ async def test_deadlines_are_of_the_wall(path: str) -> None:
     await trio.sleep(1.1)
     async with serving(SQLiteStore(path)) as server:
         with trio.fail_after(5):
-            while len(server.mqtt.sessions()) > 1:
-                await trio.sleep(0.01)
+            await until(lambda: len(server.mqtt.sessions()) == 1)
 
         assert [each.client_id for each in server.mqtt.sessions()] == ["long"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.mqtt.store.careful import Publisher, Subscriber, check
+from tests.mqtt.store.careful import Publisher, Subscriber, check, until
 from tests.mqtt.store.serving import Served
 
 ROUNDS = int(os.environ.get("STORE_KILLS", "8"))
@@ -39,8 +41,7 @@ class Load:
         for subscriber in self.subscribers:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(subscriber.run, port)
-                while not subscriber.subscribed:
-                    await trio.sleep(0.01)
+                await until(partial(getattr, subscriber, "subscribed"))
                 nursery.cancel_scope.cancel()
 
     async def run(self, port: int, *, sometimes: bool) -> None:
@@ -58,8 +59,7 @@ class Load:
         async with trio.open_nursery() as nursery:
             for each in (*self.publishers, *self.subscribers):
                 nursery.start_soon(each.run, port)
-            while not all(map(self._has_all, self.subscribers)):
-                await trio.sleep(0.05)
+            await until(lambda: all(map(self._has_all, self.subscribers)))
             nursery.cancel_scope.cancel()
 
     def _has_all(self, subscriber: Subscriber) -> bool:
@@ -70,19 +70,23 @@ class Load:
 
 
 @pytest.mark.parametrize("durability", ["process", "power"])
-async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, durability: str) -> None:
+async def test_a_kill_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, durability: str, record_property: Callable[[str, object], None]
+) -> None:
     """Rounds of kill -9 at random moments, under load with QoS 1 and 2."""
-    dice = random.Random(SEED)  # noqa: S311  # moments, not secrets
+    dice = random.Random(SEED)  # moments, not secrets
     path = tmp_path / "mqtt.db"
-    options = ("--store.durability", durability, "--mqtt.queue-messages", "1000000")
-    options += ("--mqtt.queue-bytes", "1000000000")
+    options = [
+        *("--store.durability", durability),
+        *("--mqtt.queue-messages", "1000000", "--mqtt.queue-bytes", "1000000000"),
+    ]
     load = Load()
     rounds = ROUNDS if durability == "process" else max(2, ROUNDS // 4)
     served = await Served.start(path, *options)
     await load.subscribe(served.port)
     for turn in range(rounds):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: load.run(served.port, sometimes=turn % 3 == 0))
+            nursery.start_soon(partial(load.run, served.port, sometimes=turn % 3 == 0))
             await trio.sleep(dice.uniform(0.05, 0.6))
             served.kill()
         for publisher in load.publishers:
@@ -96,10 +100,8 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, durabi
         assert len(publisher.acknowledged) > rounds
         for subscriber in load.subscribers:
             check(publisher, subscriber)
-    print(
-        f"seed {SEED}, {rounds} kills:",
-        {each.client_id: len(each.acknowledged) for each in load.publishers},
-    )
+    told = {each.client_id: len(each.acknowledged) for each in load.publishers}
+    record_property("kills", f"{rounds}, seed {SEED}, acknowledged {told}")
 
 
 def check_so_far(publisher: Publisher, subscriber: Subscriber) -> None:

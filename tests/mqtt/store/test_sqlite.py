@@ -28,18 +28,20 @@ from speedo_trio.mqtt.wire.properties import Properties
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Where there is nothing yet."""
     return tmp_path / "mqtt.db"
 
 
 def session(number: int, name: str = "") -> SessionRecord:
-    return SessionRecord(number, name or f"c{number}", 10, False, None, None, None)  # noqa: FBT003  # a record
+    """A session of a client that is away."""
+    return SessionRecord(number, name or f"c{number}", 10, False, None, None, None)  # a record
 
 
 def batch(number: int = 1) -> Batch:
     """One session with three messages, one of them in flight."""
     made = Batch(number)
     made.sessions[1] = session(1)
-    made.subscriptions[1, b"a"] = SubscriptionRecord(1, b"a", 1, True, False, 7)  # noqa: FBT003  # a record
+    made.subscriptions[1, b"a"] = SubscriptionRecord(1, b"a", 1, True, False, 7)  # a record
     for each in (1, 2, 3):
         publication = MQTTPublication(b"a", b"%d" % each, 1)
         publication.number = each
@@ -47,11 +49,12 @@ def batch(number: int = 1) -> Batch:
         row = (ROWS + each, each, 9 if each == 1 else 0, 1, 2, None, None)
         made.inserted[ROWS + each] = row
     made.held.add(IDENTIFIERS + 5)
-    made.retained[b"r"] = MessageRecord(0, b"r", b"x", 1, True, None, "p", 5.0, None)  # noqa: FBT003  # a record
+    made.retained[b"r"] = MessageRecord(0, b"r", b"x", 1, True, None, "p", 5.0, None)  # a record
     return made
 
 
 def filled(path: Path) -> None:
+    """A store with a batch."""
     store = SQLiteStore(path)
     store.open()
     store.commit(batch())
@@ -68,7 +71,7 @@ def test_a_batch_comes_back(path: Path) -> None:
     store.close()
 
     assert image.sessions == [session(1)]
-    assert image.subscriptions == [SubscriptionRecord(1, b"a", 1, True, False, 7)]  # noqa: FBT003  # a record
+    assert image.subscriptions == [SubscriptionRecord(1, b"a", 1, True, False, 7)]  # a record
     assert [row[:3] for row in image.flights] == [(ROWS + 1, 1, 9)]
     assert image.waiting == {1: (2, 4)}
     assert image.last_rows == {1: 3}
@@ -172,26 +175,31 @@ def test_one_process_has_it(path: Path) -> None:
 
 
 def damage(path: Path) -> None:
+    """A page of it is overwritten."""
     data = bytearray(path.read_bytes())
     data[4096 * 3 : 4096 * 4] = b"\xff" * 4096
     path.write_bytes(data)
 
 
 def truncate(path: Path) -> None:
+    """The end of it is missing."""
     path.write_bytes(path.read_bytes()[: 4096 * 2])
 
 
 def become_text(path: Path) -> None:
+    """It was a text all along."""
     path.write_text("these are somebody's notes")
 
 
 def become_newer(path: Path) -> None:
+    """A later program has used it."""
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 99")
     database.close()
 
 
 def become_foreign(path: Path) -> None:
+    """It is of SQLite, and another program's."""
     path.unlink()
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE mine (a)")
