@@ -109,3 +109,30 @@ def check_so_far(publisher: Publisher, subscriber: Subscriber) -> None:
     received = subscriber.received.get(publisher.topic, [])
     if publisher.qos == 2:
         assert received == list(range(1, len(received) + 1)), (SEED, received[-30:])
+
+
+async def test_a_kill_while_the_store_is_full_loses_nothing(tmp_path: Path) -> None:
+    """What was acknowledged before it was full is there, and nothing that wasn't comes twice."""
+    path = tmp_path / "mqtt.db"
+    options = ("--mqtt.queue-messages", "1000000", "--mqtt.queue-bytes", "1000000000")
+    full = (*options, "--store.maximum-bytes", "1048576")
+    load = Load()
+    served = await Served.start(path, *full)
+    await load.subscribe(served.port)
+    for _ in range(3):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(load.run, served.port, sometimes=False))
+            await trio.sleep(1.5)
+            served.kill()
+        served = await Served.start(path, *full)
+    served.kill()
+    assert path.stat().st_size <= 1_048_576
+    served = await Served.start(path, *options)
+    with trio.fail_after(60):
+        await load.finish(served.port)
+    assert await served.stop() == 0
+
+    for publisher in load.publishers:
+        assert publisher.acknowledged
+        for subscriber in load.subscribers:
+            check(publisher, subscriber)
