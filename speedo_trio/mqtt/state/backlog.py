@@ -54,13 +54,12 @@ class Backlog:
         """
         size = size_of(message)
         if self._lacks_room(size):
-            overflow = self._limits.overflow
-            if overflow is not Overflow.DROP_OLDEST or size > self._limits.bytes:
-                self.dropped += 1
-                ends = overflow is Overflow.DISCONNECT and not away
-                return Put.DISCONNECT if ends else Put.DROPPED
-            self._make_room(size)
-        self._append(message)
+            refusal = self._refuse(size, away=away)
+            if refusal is not None:
+                return refusal
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(message)
         self.bytes += size
         return Put.TAKEN
 
@@ -80,10 +79,15 @@ class Backlog:
         self._waiting = None
         self.bytes = 0
 
-    def _append(self, message: Message) -> None:
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(message)
+    def _refuse(self, size: int, *, away: bool) -> Put | None:
+        """Do what the limits say for a message for which there is no room; None: there is now."""
+        overflow = self._limits.overflow
+        if overflow is not Overflow.DROP_OLDEST or size > self._limits.bytes:
+            self.dropped += 1
+            ends = overflow is Overflow.DISCONNECT and not away
+            return Put.DISCONNECT if ends else Put.DROPPED
+        self._make_room(size)
+        return None
 
     def _make_room(self, size: int) -> None:
         """Drop the oldest until there is room for so many bytes."""

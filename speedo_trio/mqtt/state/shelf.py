@@ -5,10 +5,11 @@ Next: `speedo_trio.mqtt.state.durable`.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from speedo_trio.mqtt.state.backlog import Backlog, size_of
-from speedo_trio.pubsub.outbox import Overflow
+from speedo_trio.pubsub.outbox import Overflow, Put
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ class Shelf(Backlog):
             return  # the session was cleared meanwhile
         for message in messages:
             size = size_of(message)
-            super()._append(message)
+            self._lay(message)
             self.stored -= 1
             self.stored_bytes -= size
             self._cursor = message[5]
@@ -86,9 +87,13 @@ class Shelf(Backlog):
         super().clear()
         self.stored = self.stored_bytes = self._asked = 0
 
-    def _append(self, message: Message) -> None:
-        row = self._journal.enqueue(message, 0)
+    def put(self, message: Message, *, away: bool) -> Put:
         size = size_of(message)
+        if self._lacks_room(size):
+            refusal = self._refuse(size, away=away)
+            if refusal is not None:
+                return refusal
+        row = self._journal.enqueue(message, 0)
         at_hand = self.bytes - self.stored_bytes
         if self.stored or super().__len__() >= AT_HAND or at_hand + size > AT_HAND_BYTES:
             if not self.stored:
@@ -97,7 +102,14 @@ class Shelf(Backlog):
             self.stored_bytes += size
         else:
             publication, qos, retain, identifiers, group, _ = message
-            super()._append((publication, qos, retain, identifiers, group, row))
+            self._lay((publication, qos, retain, identifiers, group, row))
+        self.bytes += size
+        return Put.TAKEN
+
+    def _lay(self, message: Message) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(message)
 
     def _make_room(self, size: int) -> None:
         """Drop the oldest. When they are not at hand, that is done once they are."""
