@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from speedo_trio.events import Address, Observer
     from speedo_trio.mqtt.message import MQTTMessage
     from speedo_trio.mqtt.state.capabilities import Capabilities
+    from speedo_trio.mqtt.store.contract import Store
     from speedo_trio.mqtt.subscription import MQTTSubscription
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.pubsub.outbox import OverflowPolicy
@@ -60,6 +61,7 @@ class MQTTThread:
         limits: BrokerLimits | None = None,
         hooks: Hooks = NO_HOOKS,
         sys_interval: float = SYS_INTERVAL,
+        store: Store | None = None,
         observer: Observer | None = DEFAULT_OBSERVER,
     ) -> None:
         """Prepare it; it runs from `start` to `stop`, or for a ``with``."""
@@ -69,6 +71,7 @@ class MQTTThread:
         self._limits = limits
         self._hooks = hooks
         self._sys_interval = sys_interval
+        self._store = store
         self._observer = EventLog() if observer is DEFAULT_OBSERVER else observer
         self._thread: TrioThread[MQTTServer] | None = None
         self._server: MQTTServer | None = None
@@ -96,6 +99,7 @@ class MQTTThread:
 
         Raises:
             BindError: an address cannot be listened on, or a certificate can't be used.
+            StoreError: the store can't be used.
             RuntimeError: it runs already.
         """
         if self.running:
@@ -108,6 +112,7 @@ class MQTTThread:
             broker=self._new_broker(),
             hooks=self._hooks,
             sys_interval=self._sys_interval,
+            store=self._store,
             observer=self._observer,
         )
         thread = TrioThread[MQTTServer](serve, "mqtt")
@@ -321,6 +326,7 @@ def run_in_thread(
     limits: BrokerLimits | None = None,
     hooks: Hooks = NO_HOOKS,
     sys_interval: float = SYS_INTERVAL,
+    store: Store | None = None,
     observer: Observer | None = DEFAULT_OBSERVER,
 ) -> MQTTThread:
     """Serve MQTT in a thread, for a program that doesn't run on Trio.
@@ -337,6 +343,7 @@ def run_in_thread(
 
     Raises:
         BindError: on entering: an address cannot be listened on, or a certificate can't be used.
+        StoreError: on entering: the store can't be used.
     """
     return MQTTThread(
         *binds,
@@ -345,6 +352,7 @@ def run_in_thread(
         limits=limits,
         hooks=hooks,
         sys_interval=sys_interval,
+        store=store,
         observer=observer,
     )
 

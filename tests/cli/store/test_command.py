@@ -10,6 +10,7 @@ import pytest
 from speedo_trio.cli.app import run
 from speedo_trio.mqtt.store.contract import Image
 from speedo_trio.mqtt.store.sqlite import SQLiteStore
+from tests.cli.conftest import Start
 from tests.mqtt.store.test_sqlite import batch
 
 
@@ -104,3 +105,22 @@ def test_there_must_be_one(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     words = ["--session", "c"] if name == "purge" else []
     assert run(["mqtt", name, "nowhere.db", *words]) == 1
     assert "nowhere.db is not there" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_used_is_told(start: Start) -> None:
+    """Nothing is served then, and the exit status is that of what can't begin."""
+    Path("notes").write_text("these are somebody's notes")
+
+    status, out, err = start("serve", "mqtt", "--bind", "tcp://:0", "--store.path", "notes").end()
+
+    assert (status, out) == (1, "")
+    assert err.startswith("trio-speedo: notes is no file of SQLite, or a damaged one; allowed is")
+    assert Path("notes").read_text() == "these are somebody's notes"
+
+
+def test_a_bind_that_cannot_be_listened_on_leaves_the_store(start: Start, path: str) -> None:
+    """It is closed, and free for the next."""
+    status, _, _ = start("serve", "mqtt", "--bind", "unix:/nowhere/x", "--store.path", path).end()
+
+    assert status == 1
+    assert image_of(path).waiting == {1: (2, 4)}
