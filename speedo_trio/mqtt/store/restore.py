@@ -5,9 +5,11 @@ Next: `speedo_trio.mqtt.store.admin`.
 
 from __future__ import annotations
 
+import logging
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from speedo_trio.errors import TopicError
 from speedo_trio.mqtt.state.durable import DurableOutgoing
 from speedo_trio.mqtt.store.convert import cold, message_of, publication_of, terms_of, will_of
 from speedo_trio.mqtt.store.records import IDENTIFIERS, RELEASED, ROWS
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.sessions import Sessions
     from speedo_trio.mqtt.store.contract import Image
     from speedo_trio.mqtt.store.ledger import Ledger
-    from speedo_trio.mqtt.store.records import QueueRow, SessionRecord
+    from speedo_trio.mqtt.store.records import QueueRow, SessionRecord, SubscriptionRecord
 
 _OWN: Final = b"$SYS/"
+
+_logger = logging.getLogger("speedo_trio.mqtt")
 
 
 def restore(image: Image, ledger: Ledger, sessions: Sessions, core: BrokerCore) -> None:
@@ -34,9 +38,7 @@ def restore(image: Image, ledger: Ledger, sessions: Sessions, core: BrokerCore) 
     for subscription in image.subscriptions:
         session = restored.get(subscription.session)
         if session is not None:
-            terms = terms_of(subscription)
-            core.exchange.subscribe(subscription.topic_filter, session, terms)
-            session.subscriptions[subscription.topic_filter] = terms
+            _subscribe(session, subscription, core)
     for key in image.held:
         session = restored.get(key // IDENTIFIERS)
         if session is not None:
@@ -75,6 +77,17 @@ def _session(record: SessionRecord, image: Image, ledger: Ledger, sessions: Sess
         assert isinstance(session.outgoing, DurableOutgoing)
         session.outgoing.shelf.restore(waiting.messages, waiting.size)
     return session
+
+
+def _subscribe(session: Session, record: SubscriptionRecord, core: BrokerCore) -> None:
+    """A subscription as it was; one that the broker doesn't allow any more is left out."""
+    terms = terms_of(record)
+    try:
+        core.exchange.subscribe(record.topic_filter, session, terms)
+    except TopicError as error:
+        _logger.warning("client %r is not subscribed any more: %s", session.client_id, error)
+    else:
+        session.subscriptions[record.topic_filter] = terms
 
 
 def _flights(session: Session | None, rows: Iterable[QueueRow]) -> None:
