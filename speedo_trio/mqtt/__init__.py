@@ -29,8 +29,6 @@ from speedo_trio.mqtt.service import MQTT as MQTT
 from speedo_trio.mqtt.state.asks import Challenge as Challenge
 from speedo_trio.mqtt.state.capabilities import Capabilities as Capabilities
 from speedo_trio.mqtt.stats import SessionStats as SessionStats
-from speedo_trio.mqtt.store.batch import Batch as Batch
-from speedo_trio.mqtt.store.contract import Image as Image
 from speedo_trio.mqtt.store.contract import Store as Store
 from speedo_trio.mqtt.store.settings import Durability as Durability
 from speedo_trio.mqtt.store.settings import StoreSettings as StoreSettings
@@ -54,7 +52,6 @@ __all__ = [
     "AuthenticationRequest",
     "AuthorisePublish",
     "AuthoriseSubscribe",
-    "Batch",
     "Capabilities",
     "Challenge",
     "ClientConnected",
@@ -67,7 +64,6 @@ __all__ = [
     "Grant",
     "HookFailed",
     "Hooks",
-    "Image",
     "MQTTEvent",
     "MQTTMessage",
     "MQTTServer",

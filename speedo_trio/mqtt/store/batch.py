@@ -24,7 +24,6 @@ class Batch:
     """Changes, by what they are of. The store applies them in the order of the attributes."""
 
     __slots__ = (
-        "bytes",
         "drift",
         "ended",
         "forgotten",
@@ -41,6 +40,7 @@ class Batch:
         "subscriptions",
         "touched",
         "updated",
+        "weight",
     )
 
     def __init__(self, number: int) -> None:
@@ -48,8 +48,8 @@ class Batch:
         """Batches are numbered from 1 on."""
         self.touched: bool = False
         """Whether anything was noted, even if it was taken back."""
-        self.bytes: int = 0
-        """What it takes, about."""
+        self.weight: int = 0
+        """The bytes that it takes, about."""
         self.drift: float = 0.0
         """What the wall's clock is ahead of the server's own, in which publications have times."""
         self.ended: list[int] = []

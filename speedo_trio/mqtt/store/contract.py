@@ -45,7 +45,7 @@ class Image:
 
 
 class Store(Protocol):
-    """Keeps what outlasts the process.
+    """Keeps what outlasts the process. Its methods may change with what is kept.
 
     Its methods block. They are called one at a time, `open` and `close` from any thread, the others
     from the thread that writes.

@@ -178,7 +178,7 @@ class Keeper:
     @property
     def full(self) -> bool:
         """Whether so much is noted and not written that publishers are to wait."""
-        noted = self.ledger.batch.bytes + sum(each.bytes for each in self._pending)
+        noted = self.ledger.batch.weight + sum(each.weight for each in self._pending)
         return noted > self._store.pending_bytes
 
     async def room(self) -> None:

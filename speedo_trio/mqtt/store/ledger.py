@@ -125,7 +125,7 @@ class Ledger:
                 batch.forgotten.append(number)
                 batch.touched = True
             else:
-                batch.bytes -= _weight(message)
+                batch.weight -= _weight(message)
             if isinstance(publication, MQTTPublication):
                 publication.number = 0
         elif count == 2:
@@ -221,7 +221,7 @@ class SessionJournal:
         else:
             number = publication.number = ledger.last_message = ledger.last_message + 1
             batch.messages[number] = publication
-            batch.bytes += size + _MESSAGE
+            batch.weight += size + _MESSAGE
         row = self.last_row = self.last_row + 1
         key = self._rows + row
         names = _names(identifiers) if identifiers else None

@@ -40,7 +40,7 @@ def test_a_message_that_is_done_in_its_batch_leaves_no_trace(ledger: Ledger) -> 
 
     assert ledger.batch.empty
     assert ledger.batch.touched
-    assert ledger.batch.bytes == 0
+    assert ledger.batch.weight == 0
 
 
 def test_a_message_that_is_done_later_is_removed(ledger: Ledger) -> None:
