@@ -83,7 +83,8 @@ class DurableOutgoing(Outgoing):
     def warmed(self, publications: Mapping[int, MQTTPublication]) -> None:
         """The publications that are in flight have been read, by their numbers.
 
-        One that isn't there was acknowledged just before the end.
+        One that isn't there was acknowledged just before the end. With QoS 2 its identifier stays
+        until PUBREL has been sent, to the next connection.
         """
         self._cold = False
         for packet_id, message in list(self._published.items()):
@@ -92,9 +93,15 @@ class DurableOutgoing(Outgoing):
                 found = publications.get(publication.number)
                 if found is None:
                     del self._published[packet_id]
-                    self._journal.drop(message)
+                    self._lack(packet_id, message)
                 else:
                     self._published[packet_id] = (found, *message[1:])
+
+    def _lack(self, packet_id: int, message: Message) -> None:
+        if message[1] == 2:
+            self._released[packet_id] = self._journal.received(message, packet_id)
+        else:
+            self._journal.drop(message)
 
     def pump(self, now: float) -> bool:
         if self._cold and self._line is not None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from speedo_trio.mqtt.state.publication import MQTTPublication
     from speedo_trio.mqtt.store.records import (
         MessageRecord,
@@ -33,6 +35,7 @@ class Batch:
         "number",
         "released",
         "removed",
+        "replaced",
         "retained",
         "sessions",
         "settled",
@@ -64,6 +67,8 @@ class Batch:
         """New ones, by their numbers. `message_record` makes records of them."""
         self.removed: list[int] = []
         """Keys of queue rows that are no more."""
+        self.replaced: dict[int, int] = {}
+        """Of these, keys of rows in whose place others are inserted, and their messages."""
         self.inserted: dict[int, QueueRow] = {}
         """Queue rows that are new, by their keys."""
         self.updated: dict[int, QueueRow] = {}
@@ -79,14 +84,19 @@ class Batch:
         self.retained: dict[bytes, MessageRecord | None] = {}
         """By topic; None: nothing is retained any more."""
 
-    def relief(self) -> Batch:
-        """What of it may be done out of turn, and then once more: what is not needed any more.
+    def relief(self, before: Iterable[Batch]) -> Batch:
+        """What of it may be done before its turn, and then once more: what clients have done with.
 
-        Both copies are of rows that were written before, and that nobody will write again.
+        A row in whose place another is inserted may not go without it: its client would be left
+        with an identifier of which nobody knows.
+
+        Args:
+            before: The batches that are not written yet.
         """
+        kept = {number for each in (self, *before) for number in each.replaced.values()}
         relief = Batch(0)
-        relief.removed = self.removed.copy()
-        relief.forgotten = self.forgotten.copy()
+        relief.removed = [key for key in self.removed if key not in self.replaced]
+        relief.forgotten = [number for number in self.forgotten if number not in kept]
         return relief
 
     @property

@@ -247,7 +247,7 @@ class Keeper:
 
     def _fail(self, error: Exception) -> None:
         """The store fails: tell, once, and see what could be let go."""
-        self._relief = self.ledger.batch.relief()
+        self._relief = self.ledger.batch.relief(self._pending)
         if not self._failed:
             self._failed = True
             self._core.tell(StoreFailed(store=str(self._store), error=error))

@@ -242,8 +242,11 @@ class SessionJournal:
             batch.updated[key] = row
 
     def received(self, message: Message, packet_id: int) -> int:
-        self.drop(message)
+        publication = message[0]
+        assert isinstance(publication, MQTTPublication)
         batch = self._open()
+        batch.replaced[self._rows + message[5]] = publication.number
+        self.drop(message)
         row = self.last_row = self.last_row + 1
         key = self._rows + row
         batch.inserted[key] = (key, 0, packet_id, RELEASED | 2, 0, None, None)

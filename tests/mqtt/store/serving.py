@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import trio
 
@@ -20,6 +21,9 @@ PATIENCE = 30.0
 
 class Served:
     """One process."""
+
+    running: ClassVar[list[Served]] = []
+    """All that were not ended."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
@@ -45,7 +49,9 @@ class Served:
             process.kill()
             process.wait()
             raise
-        return cls(process, int(found[1]))
+        served = cls(process, int(found[1]))
+        cls.running.append(served)
+        return served
 
     def kill(self) -> None:
         """kill -9."""
@@ -61,6 +67,7 @@ class Served:
         return status
 
     def _close(self) -> None:
+        self.running.remove(self)
         if self.process.stdout is not None:
             self.process.stdout.close()
 

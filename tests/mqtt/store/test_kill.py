@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,14 @@ from tests.mqtt.store.serving import Served
 ROUNDS = int(os.environ.get("STORE_KILLS", "8"))
 """A soak has 100."""
 SEED = int(os.environ.get("STORE_SEED", "0")) or random.randrange(1 << 30)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """However a test ended."""
+    yield
+    for served in Served.running.copy():
+        served.kill()
 
 
 class Load:

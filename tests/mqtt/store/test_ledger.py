@@ -135,3 +135,21 @@ def test_numbers_of_sessions_go_round(ledger: Ledger) -> None:
     ledger.restore((1 << 24) - 1, "last")
 
     assert ledger.begin("next").number == 2
+
+
+def test_what_may_go_before_its_turn(ledger: Ledger) -> None:
+    """What is done with; not a row in whose place another comes, nor the message that it has."""
+    journal, other = ledger.begin("c"), ledger.begin("d")
+    done, common = MQTTPublication(b"a", b"x", 2), MQTTPublication(b"a", b"y", 2)
+    messages = [enqueued(journal, done, 1), enqueued(journal, common, 2)]
+    theirs = enqueued(other, common, 1)
+    ledger.turn_the_page()
+    journal.received(messages[1], 2)
+    pending = ledger.turn_the_page()
+    journal.drop(messages[0])
+    other.drop(theirs)
+    relief = ledger.batch.relief([pending])
+
+    assert pending.relief([]).empty
+    assert (relief.removed, relief.forgotten) == ([ROWS + 1, 2 * ROWS + 1], [1])
+    assert ledger.batch.forgotten == [1, 2]
