@@ -43,7 +43,7 @@ python_use_unqualified_type_names = True
 # Nothing is fetched while building, so what others document has no target here, nor have the
 # aliases that only type checkers see. Everything else that a docstring refers to must have one.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|enum|logging|ssl|time|trio)\..+"),
+    ("py:.*", r"(collections|enum|logging|os|ssl|time|trio)\..+"),
     ("py:class", r"Arguments|Messages|Metric|OverflowPolicy|Result|\w+Stream|.*\._Stream"),
 ]
 

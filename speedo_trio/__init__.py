@@ -26,6 +26,7 @@ from speedo_trio.errors import ProtocolError as ProtocolError
 from speedo_trio.errors import RetainedFull as RetainedFull
 from speedo_trio.errors import ServerClosed as ServerClosed
 from speedo_trio.errors import SpeedoError as SpeedoError
+from speedo_trio.errors import StoreError as StoreError
 from speedo_trio.errors import SubscriberTooSlow as SubscriberTooSlow
 from speedo_trio.errors import TopicError as TopicError
 from speedo_trio.errors import UnsendablePacket as UnsendablePacket
@@ -50,6 +51,8 @@ from speedo_trio.events import Pause as Pause
 from speedo_trio.events import ProxyInfo as ProxyInfo
 from speedo_trio.events import Reconfigured as Reconfigured
 from speedo_trio.events import Refusal as Refusal
+from speedo_trio.events import StoreFailed as StoreFailed
+from speedo_trio.events import StoreRecovered as StoreRecovered
 from speedo_trio.events import TLSInfo as TLSInfo
 from speedo_trio.events import WebSocketInfo as WebSocketInfo
 from speedo_trio.logs.event_log import EventLog as EventLog
@@ -148,6 +151,9 @@ __all__ = [
     "ServerClosed",
     "ServerStats",
     "SpeedoError",
+    "StoreError",
+    "StoreFailed",
+    "StoreRecovered",
     "SubscriberStats",
     "SubscriberTooSlow",
     "Subscription",

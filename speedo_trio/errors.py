@@ -9,6 +9,7 @@
     │   └── UnsendablePacket  an MQTT packet that may not be sent
     ├── ServerClosed          the server drains or has ended
     ├── RetainedFull          there is no room to retain a message
+    ├── StoreError            what is to outlast the process can't be kept or read
     ├── SubscriberTooSlow     messages were taken too slowly, and limits say that this is the end
     ├── ConnectionClosed      the connection is gone; what was to be sent will not be
     │   └── ConnectionLost    the peer or the network broke it
@@ -54,6 +55,10 @@ class ServerClosed(SpeedoError):
 
 class RetainedFull(SpeedoError):
     """There is no room to retain a message; those who are subscribed got it."""
+
+
+class StoreError(SpeedoError):
+    """A store can't be opened, read or written; the text names it and says why."""
 
 
 class SubscriberTooSlow(SpeedoError):

@@ -303,6 +303,24 @@ class MessageDropped:
     """Messages that were dropped for it so far."""
 
 
+@frozen(kw_only=True)
+class StoreFailed:
+    """A store can't write: nothing that it was to keep is acknowledged until `StoreRecovered`.
+
+    Or it can't read what waits for a client. Both are tried again.
+    """
+
+    store: str
+    error: Exception
+
+
+@frozen(kw_only=True)
+class StoreRecovered:
+    """A store that failed has written all that waited."""
+
+    store: str
+
+
 Event: TypeAlias = (
     Listening
     | AcceptFailed
@@ -316,6 +334,8 @@ Event: TypeAlias = (
     | Drained
     | Reconfigured
     | MessageDropped
+    | StoreFailed
+    | StoreRecovered
 )
 """What an observer gets."""
 

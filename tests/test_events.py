@@ -27,6 +27,8 @@ from speedo_trio.events import (
     MessageFailed,
     Reconfigured,
     Refusal,
+    StoreFailed,
+    StoreRecovered,
 )
 
 PEER = Address("tcp", host="192.0.2.7", port=40_000)
@@ -115,6 +117,8 @@ EVENTS = (
     ConnectionFailed(connection=1, peer=PEER, reason=CloseReason(Cause.HANDLER_ERROR)),
     MessageFailed(connection=1, peer=PEER, message="the message", error=ValueError()),
     MessageDropped(subscriber="application", dropped=1),
+    StoreFailed(store="mqtt.db", error=OSError(28, "No space left on device")),
+    StoreRecovered(store="mqtt.db"),
     DrainStarted(connections=5, grace=1.5),
     GraceOver(connections=1, messages=2),
     Drained(report=CLEAN),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from speedo_trio.broker.limits import BrokerLimits
     from speedo_trio.broker.mailbox import Mailbox
-    from speedo_trio.events import Observer
+    from speedo_trio.events import Event, Observer
     from speedo_trio.protocol.handler import Connection
 
 MOST_UNFLUSHED: Final = 65_536
@@ -38,6 +38,16 @@ class Member(Subscriber[Publication, Terms], Protocol):
 
     def stats(self) -> SubscriberStats:
         """A snapshot."""
+
+
+class Keeper(Protocol):
+    """Who writes down what is to outlast the process."""
+
+    def retained(self, publication: Publication) -> None:
+        """A message was retained, or with an empty payload the one before is not any more."""
+
+    def turn_over(self) -> None:
+        """A turn has ended, and what was put into mailboxes was sent."""
 
 
 class Drops:
@@ -79,6 +89,8 @@ class BrokerCore:
             merge=merge,
             can_take=_eager,
         )
+        self.keeper: Keeper | None = None
+        """Who writes down what is retained; None: nobody does."""
         self.dirty: list[Mailbox] = []
         """Mailboxes that are to be flushed at the end of the turn."""
         self.members: dict[Member, None] = {}
@@ -134,9 +146,12 @@ class BrokerCore:
 
     def dropping(self, subscriber: str, dropped: int) -> None:
         """Tell the observer, if there is one, of messages that were dropped."""
+        self.tell(MessageDropped(subscriber=subscriber, dropped=dropped))
+
+    def tell(self, event: Event) -> None:
+        """Tell the observer, if there is one."""
         if self._observer is None:
             return
-        event = MessageDropped(subscriber=subscriber, dropped=dropped)
         try:
             self._observer(event)
         except Exception:
@@ -164,6 +179,8 @@ class BrokerCore:
             for mailbox in dirty:
                 mailbox.flush()
             dirty.clear()
+        if self.keeper is not None:
+            self.keeper.turn_over()
 
     def retained_for(self, topic_filter: bytes) -> Iterator[Publication]:
         """What is retained now that a filter matches; nothing for a shared subscription.
@@ -214,6 +231,8 @@ class BrokerCore:
                 f"no room to retain a message of {len(publication.payload)} bytes: "
                 f"{len(retained)} messages of {retained.bytes} bytes are retained"
             )
+        if self.keeper is not None:
+            self.keeper.retained(publication)
 
 
 def _eager(subscriber: object) -> bool:

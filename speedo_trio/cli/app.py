@@ -61,7 +61,7 @@ _SUB_HELP = """Subscribe to topics at a broker, and write the messages that come
 
 _USERS_HELP = """Set, add or remove passwords of the MQTT broker's users, in a file."""
 
-_MQTT_HELP = """Tools for the MQTT broker."""
+_MQTT_HELP = """Tools for the MQTT broker: what it keeps in its store, coming from mosquitto."""
 
 _GENERAL = Group("General", sort_key=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -11,14 +12,21 @@ from speedo_trio.cli.settings import get_setting, setting_keys
 from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.security.security import Security
 from speedo_trio.mqtt.service import MQTT
+from speedo_trio.mqtt.store.sqlite import SQLiteStore
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.simplepub.protocol import SimplePub
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from speedo_trio.cli.settings import Settings
+    from speedo_trio.mqtt.store.settings import StoreSettings
     from speedo_trio.protocol.handler import ProtocolHandlerFactory
 
-KEPT: dict[str, tuple[str, ...]] = {"mqtt": ("broker", "mqtt"), "simplepub": ("broker",)}
+KEPT: dict[str, tuple[str, ...]] = {
+    "mqtt": ("broker", "mqtt", "mqtt.store"),
+    "simplepub": ("broker",),
+}
 """By protocol: the sections of what holds messages or sessions, which can't change meanwhile."""
 _CHANGING: dict[str, tuple[str, ...]] = {"mqtt": ("mqtt.security",), "simplepub": ("simplepub",)}
 """By protocol: the sections that hold for new connections."""
@@ -47,6 +55,7 @@ class SecuredMQTT(MQTT):
             hooks=self.security.hooks,
             sys_interval=settings.mqtt.sys_interval,
             bridges=settings.bridges,
+            store=make_store(settings.mqtt.store),
         )
 
     def adopt(self, read: SecuredMQTT) -> None:
@@ -58,7 +67,7 @@ class SecuredMQTT(MQTT):
 
 
 def make_mqtt(settings: Settings, broker: Broker | None = None) -> MQTT:
-    """MQTT on a broker, its own if none is given.
+    """MQTT on a broker, its own if none is given. Its store, if it has one, is not opened.
 
     Raises:
         ConfigError: a file of its security can't be read, or has a mistake in it.
@@ -67,6 +76,33 @@ def make_mqtt(settings: Settings, broker: Broker | None = None) -> MQTT:
         return SecuredMQTT(settings, broker)
     except ConfigError as error:
         raise ConfigError(f"mqtt.security: {error}") from error
+
+
+def make_store(settings: StoreSettings) -> SQLiteStore | None:
+    """The store that settings ask for, not opened; None: there is to be none."""
+    if settings.path is None:
+        return None
+    return SQLiteStore(
+        settings.path,
+        durability=settings.durability,
+        pending_bytes=settings.pending_bytes,
+        maximum_bytes=settings.maximum_bytes,
+    )
+
+
+@contextmanager
+def stores_of(factories: Iterable[ProtocolHandlerFactory]) -> Iterator[None]:
+    """The stores of what is to be served are open, until the servers have begun.
+
+    Raises:
+        StoreError: one can't be used.
+    """
+    with ExitStack() as stack:
+        for factory in factories:
+            if isinstance(factory, MQTT):
+                factory.open_store()
+                stack.callback(factory.let_go_of_store)
+        yield
 
 
 def successor(
@@ -112,6 +148,8 @@ def kept_settings(old: Settings, new: Settings) -> dict[str, object]:
     """The sections that stay as they are after a reload, but for what can change in them."""
     kept: dict[str, object] = {}
     for section in _sections(KEPT, new.protocols):
+        if "." in section:
+            continue  # it is kept with the one around it
         live = {name: getattr(getattr(new, section), name) for name in _LIVE.get(section, ())}
         kept[section] = evolve(getattr(old, section), **live)
     if "mqtt" in new.protocols:

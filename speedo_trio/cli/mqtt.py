@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from speedo_trio.cli.store.command import app
 
-app: App = App(name="mqtt", config=())
 app.command(
     "speedo_trio.cli.mosquitto.command:app",
     name="import-mosquitto",

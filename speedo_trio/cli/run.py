@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from speedo_trio.cli.brokers import stores_of
 from speedo_trio.cli.log import CommandLog
 from speedo_trio.cli.mistakes import Mistake
 from speedo_trio.cli.notify import Notifier
@@ -21,7 +22,7 @@ from speedo_trio.cli.reload import Reloader
 from speedo_trio.cli.settings import also_binds
 from speedo_trio.cli.tuning import tune
 from speedo_trio.cli.voice import OwnVoice
-from speedo_trio.errors import BindError
+from speedo_trio.errors import BindError, StoreError
 from speedo_trio.events import counted
 from speedo_trio.logs.event_log import EventLog
 from speedo_trio.server import serve
@@ -74,7 +75,12 @@ def run_server(
     tune()
     endpoint = _admin_endpoint(admin, child)
     run = Run(settings, factory, voice, notifier, reloader, child, endpoint, others)
-    return trio.run(run.run)
+    try:
+        with stores_of(factories):
+            return trio.run(run.run)
+    except StoreError as error:
+        complain(str(error))
+        return CANNOT_LISTEN
 
 
 def _admin_endpoint(plan: AdminPlan | None, child: Child | None) -> AdminEndpoint | None:

@@ -17,6 +17,7 @@ from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.bridging.settings import BridgeSettings  # noqa: TC001  # Cyclopts wants it
 from speedo_trio.mqtt.security.settings import SecuritySettings
 from speedo_trio.mqtt.settings import MQTTSettings
+from speedo_trio.mqtt.store.settings import StoreSettings
 from speedo_trio.simplepub.settings import SimplePubSettings
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class MQTTSection(MQTTSettings):
         field(factory=SecuritySettings)
     )
     """Who may come in, and who may do what."""
+    store: Annotated[StoreSettings, Parameter(group=_section_group(StoreSettings, 10))] = field(
+        factory=StoreSettings
+    )
+    """Where it keeps what outlasts the process."""
 
 
 # Cyclopts would look for the names of inherited annotations in this module.
@@ -52,7 +57,10 @@ PROTOCOL_SECTIONS: dict[str, type] = {
 
 SECTIONS: dict[str, type] = {**SERVER_SECTIONS, **PROTOCOL_SECTIONS}
 
-NESTED: dict[Keys, type] = {("mqtt", "security"): SecuritySettings}
+NESTED: dict[Keys, type] = {
+    ("mqtt", "security"): SecuritySettings,
+    ("mqtt", "store"): StoreSettings,
+}
 """Sections within sections, by their paths."""
 
 Keys: TypeAlias = tuple[str, ...]
@@ -69,6 +77,7 @@ TEXTS: set[Keys] = {
     *(("log_format",), ("log_level",)),
     *(("mqtt", "versions"), ("mqtt", "server_reference")),
     *(("mqtt", "security", "password_file"), ("mqtt", "security", "acl_file")),
+    *(("mqtt", "store", "path"), ("mqtt", "store", "durability")),
 }
 """The settings that are texts, whatever they look like."""
 

@@ -12,7 +12,8 @@ event                                       level
 `Listening`, unless it is nowhere           INFO
 `MessageDropped`                            WARNING  withheld when there are many
 `DrainStarted`, `GraceOver`, `Drained`      INFO
-`Reconfigured`                              INFO
+`Reconfigured`, `StoreRecovered`            INFO
+`StoreFailed`                               ERROR
 ==========================================  =======  ==========================================
 
 What peers can cause as often as they like is withheld: the first of a kind is written at once, then
@@ -47,6 +48,8 @@ from speedo_trio.events import (
     MessageDropped,
     MessageFailed,
     Reconfigured,
+    StoreFailed,
+    StoreRecovered,
     counted,
 )
 from speedo_trio.logs.text import printable, safe
@@ -134,10 +137,8 @@ class EventLog:
             case Drained():
                 self.flush()
                 self._write(logging.INFO, event)
-            case Listening() | DrainStarted() | GraceOver() | Reconfigured():
-                self._write(logging.INFO, event)
             case _:
-                assert_never(event)
+                self._write(_level(event), event)
 
     def flush(self) -> None:
         """Tell how many events were withheld so far. `Drained` does it too."""
@@ -165,6 +166,12 @@ class EventLog:
         self._logger.log(level, text, *values, exc_info=error, extra={"event": event})
 
 
+def _level(
+    event: Listening | DrainStarted | GraceOver | Reconfigured | StoreFailed | StoreRecovered,
+) -> int:
+    return logging.ERROR if isinstance(event, StoreFailed) else logging.INFO
+
+
 def _line(event: Event) -> _Line:
     match event:
         case ConnectionOpened() | ConnectionEnded() | ConnectionFailed() | MessageFailed():
@@ -174,6 +181,11 @@ def _line(event: Event) -> _Line:
             return _of_a_listener(event)
         case MessageDropped(subscriber=subscriber, dropped=dropped):
             return "%s reads too slowly: %s dropped so far", subscriber, _messages(dropped)
+        case StoreFailed(store=store, error=error):
+            text = "the store %s fails; what it can't keep is not acknowledged: %s"
+            return text, _told(store), _told(error)
+        case StoreRecovered(store=store):
+            return "the store %s has recovered, and all that waited is written", _told(store)
         case _:
             return _of_the_server(event)
 

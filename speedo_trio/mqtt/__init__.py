@@ -42,6 +42,10 @@ from speedo_trio.mqtt.service import MQTT as MQTT
 from speedo_trio.mqtt.state.asks import Challenge as Challenge
 from speedo_trio.mqtt.state.capabilities import Capabilities as Capabilities
 from speedo_trio.mqtt.stats import SessionStats as SessionStats
+from speedo_trio.mqtt.store.contract import Store as Store
+from speedo_trio.mqtt.store.settings import Durability as Durability
+from speedo_trio.mqtt.store.settings import StoreSettings as StoreSettings
+from speedo_trio.mqtt.store.sqlite import SQLiteStore as SQLiteStore
 from speedo_trio.mqtt.subscription import MQTTSubscription as MQTTSubscription
 from speedo_trio.mqtt.thread import MQTTThread as MQTTThread
 from speedo_trio.mqtt.thread import ThreadSubscription as ThreadSubscription
@@ -74,6 +78,7 @@ __all__ = [
     "ClientInfo",
     "ClientRefused",
     "ConnectRequest",
+    "Durability",
     "EventsMissed",
     "Grant",
     "HookFailed",
@@ -91,10 +96,13 @@ __all__ = [
     "PublishRequest",
     "ReasonCode",
     "Refusal",
+    "SQLiteStore",
     "Security",
     "SecuritySettings",
     "SessionEnded",
     "SessionStats",
+    "Store",
+    "StoreSettings",
     "SubscribeRequest",
     "Subscribed",
     "ThreadSubscription",

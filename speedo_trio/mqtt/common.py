@@ -5,12 +5,12 @@ Next: `speedo_trio.mqtt.handler`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 from attrs import evolve
 
-from speedo_trio.mqtt.calls import Calls
+from speedo_trio.mqtt.calls import LAST_SECONDS, Calls
 from speedo_trio.mqtt.caretaker import Caretaker
 from speedo_trio.mqtt.hub import BrokerHub, BrokerSession
 from speedo_trio.mqtt.referee import asking
@@ -19,6 +19,7 @@ from speedo_trio.mqtt.rights import rights_of
 from speedo_trio.mqtt.security.addresses import is_local
 from speedo_trio.mqtt.state.asks import NOTHING
 from speedo_trio.mqtt.state.machine import Machine
+from speedo_trio.mqtt.store.keeper import Keeper
 from speedo_trio.mqtt.sys_topics import SysTopics
 from speedo_trio.mqtt.teller import Teller
 from speedo_trio.mqtt.traffic import Traffic
@@ -29,18 +30,26 @@ if TYPE_CHECKING:
 
     from speedo_trio.broker.core import BrokerCore
     from speedo_trio.events import Address
+    from speedo_trio.mqtt.caretaker import Cared
     from speedo_trio.mqtt.events import MQTTEvent
     from speedo_trio.mqtt.hooks import Hooks
     from speedo_trio.mqtt.state.asks import Asking
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.state.publication import MQTTPublication
+    from speedo_trio.mqtt.state.session import Session
+    from speedo_trio.mqtt.store.contract import Store
 
 
 class Service:
     """What the handlers of one MQTT server share."""
 
     def __init__(
-        self, core: BrokerCore, capabilities: Capabilities, hooks: Hooks, sys_interval: float
+        self,
+        core: BrokerCore,
+        capabilities: Capabilities,
+        hooks: Hooks,
+        sys_interval: float,
+        store: Store | None = None,
     ) -> None:
         self.core: BrokerCore = core
         self.capabilities: Capabilities = capabilities
@@ -63,6 +72,10 @@ class Service:
         self.caretaker: Caretaker = Caretaker(self.sessions, core.clock, core.flush)
         self.traffic: Traffic = Traffic()
         self.sys_topics: SysTopics = SysTopics(core, hub, self.sessions, self.traffic, sys_interval)
+        self.keeper: Keeper | None = None
+        """What writes down what is to outlast the process; None: nothing is."""
+        if store is not None:
+            self.keeper = Keeper(store, core, self.sessions, self._send_soon)
         self._one = trio.Lock()
 
     @property
@@ -70,18 +83,46 @@ class Service:
         """Whether anybody wants to know who the clients are."""
         return self.asking != NOTHING or self.tell is not None or self._authorise is not None
 
+    @property
+    def quick(self) -> bool:
+        """Whether what clients send never waits for a hook or the store."""
+        return self.asking == NOTHING and self.keeper is None
+
     async def run(self, *others: Callable[[], Awaitable[object]]) -> None:
         """Do what is of no single connection until cancelled. A second task waits for the first.
 
         Args:
             others: more tasks to run.
+
+        Raises:
+            StoreError: there is a store, and it can't be used.
         """
-        async with self._one, trio.open_nursery() as nursery:
-            for other in others:
-                nursery.start_soon(other)
-            for one in (self.caretaker, self._wills, self._teller, self.sys_topics):
-                if one is not None:
-                    nursery.start_soon(one.run)
+        async with self._one:
+            try:
+                async with trio.open_nursery() as nursery:
+                    if self.keeper is not None:
+                        await nursery.start(self.keeper.run)
+                    for other in others:
+                        nursery.start_soon(other)
+                    for one in (self.caretaker, self._wills, self._teller, self.sys_topics):
+                        if one is not None:
+                            nursery.start_soon(one.run)
+            finally:
+                if self.keeper is not None and not self._one.statistics().tasks_waiting:
+                    await self._put_away(self.keeper)
+
+    async def _put_away(self, keeper: Keeper) -> None:
+        """Close the store, when all clients have gone."""
+        with trio.move_on_after(LAST_SECONDS, shield=True):
+            await self.traffic.quiet()
+        self.core.flush()
+        await keeper.end()
+
+    def _send_soon(self, session: Session) -> None:
+        client = session.client
+        if client is not None:
+            assert isinstance(client, Machine)
+            self.caretaker.later(cast("Cared", client.outside))
 
     @property
     def dropped(self) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from speedo_trio.events import Address, DrainReport, Observer
     from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.state.capabilities import Capabilities
+    from speedo_trio.mqtt.store.contract import Store
     from speedo_trio.mqtt.subscription import MQTTSubscription
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.pubsub.outbox import OverflowPolicy
@@ -124,6 +125,7 @@ async def serve_mqtt(
     hooks: Hooks = NO_HOOKS,
     sys_interval: float = SYS_INTERVAL,
     bridges: Iterable[BridgeSettings] = (),
+    store: Store | None = None,
     observer: Observer | None = DEFAULT_OBSERVER,
     task_status: trio.TaskStatus[MQTTServer] = trio.TASK_STATUS_IGNORED,
 ) -> DrainReport:
@@ -146,6 +148,8 @@ async def serve_mqtt(
         sys_interval: seconds between two looks at what ``$SYS/broker/...`` tells; 0: it tells
             nothing.
         bridges: other brokers to connect to.
+        store: where sessions, messages and what is retained outlast the process, such as a
+            `SQLiteStore`; None: nowhere.
         observer: gets the events of server and broker; an `EventLog` unless given, None for nobody.
         task_status: given by `trio.Nursery.start`; gets the `MQTTServer`.
 
@@ -157,6 +161,7 @@ async def serve_mqtt(
             one name.
         BindError: an address cannot be listened on, or a certificate can't be used; then nothing
             was started.
+        StoreError: the store can't be used; nothing was started.
 
     On cancel: the hard stop, as of `serve`. Clients are not told; their wills are published.
     """
@@ -164,14 +169,20 @@ async def serve_mqtt(
         raise ConfigError("limits and a broker; allowed is one of them, a broker has its own")
     observer = EventLog() if observer is DEFAULT_OBSERVER else observer
     broker = Broker(limits, observer=observer) if broker is None else broker
-    mqtt = MQTT(broker, capabilities, hooks=hooks, sys_interval=sys_interval, bridges=bridges)
-    return await serve(
-        mqtt,
-        *(binds or (DEFAULT_BIND,)),
-        config=config,
-        observer=observer,
-        task_status=_Starting(mqtt, task_status),
+    mqtt = MQTT(
+        broker, capabilities, hooks=hooks, sys_interval=sys_interval, bridges=bridges, store=store
     )
+    await mqtt.open_store_in_thread()
+    try:
+        return await serve(
+            mqtt,
+            *(binds or (DEFAULT_BIND,)),
+            config=config,
+            observer=observer,
+            task_status=_Starting(mqtt, task_status),
+        )
+    finally:
+        mqtt.let_go_of_store()
 
 
 async def bridge(

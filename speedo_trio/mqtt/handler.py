@@ -20,8 +20,8 @@ from speedo_trio.mqtt.holding import Holding
 from speedo_trio.mqtt.hub import BrokerSession
 from speedo_trio.mqtt.reads import Farewell, Rest, Settled, Slow
 from speedo_trio.mqtt.referee import Referee, client_info
-from speedo_trio.mqtt.state.asks import HOLD, NOTHING, Hold, More
-from speedo_trio.mqtt.state.client import Client
+from speedo_trio.mqtt.state.asks import HOLD, Hold, More
+from speedo_trio.mqtt.state.client import TURN, Client
 from speedo_trio.mqtt.state.machine import State
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.protocol.handler import ProtocolHandler
@@ -32,11 +32,16 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.requests import ClientInfo
     from speedo_trio.mqtt.state.asks import Ask, Outcome
     from speedo_trio.mqtt.state.session import Session
+    from speedo_trio.mqtt.store.gate import GatedMailbox
+    from speedo_trio.mqtt.store.keeper import Keeper
     from speedo_trio.protocol.handler import Connection
     from speedo_trio.protocol.message import Message
 
 _BUSY_LOOK = 1.0
 """Seconds until the next look at a connection whose packets wait for a verdict."""
+
+_LAST_LOOK: Final = 5.0
+"""Seconds that the last words to a client may wait for the store."""
 
 _VERDICTS: Final = 32
 """Verdicts on what one client sent until it is others' turn."""
@@ -66,9 +71,14 @@ class MQTTHandler(ProtocolHandler):
         self._service = service
         self._core = service.core
         self._clock = service.core.clock
-        self._mailbox = Mailbox(
-            connection, service.capabilities.queue, service.core.dirty, self._too_slow
-        )
+        keeper = service.keeper
+        self._keeper = keeper
+        self._gated: GatedMailbox | None = None  # the same one, if there is a store
+        if keeper is None:
+            limits, dirty = service.capabilities.queue, service.core.dirty
+            self._mailbox = Mailbox(connection, limits, dirty, self._too_slow)
+        else:
+            self._mailbox = self._gated = self._behind_a_gate(keeper)
         self._client = Client(
             service.capabilities,
             service.sessions,
@@ -102,10 +112,13 @@ class MQTTHandler(ProtocolHandler):
         self.received += len(data)
         if self._behind or self._client.busy:
             return self._handle_later(data)
+        if self._gated is not None and self._to_wait():
+            self._behind += 1
+            return [Rest(self, data)]
         outcome = self.receive(data)
         if outcome is None:
             return None if self._client.pace is None else self._handle_slowly()
-        if outcome is HOLD and self._service.asking == NOTHING:
+        if outcome is HOLD and self._service.quick:
             self._holding.begin()
             return None
         return [Rest(self, b"", outcome)]
@@ -129,6 +142,8 @@ class MQTTHandler(ProtocolHandler):
         self._client.closed(self._clock())
         self._holding.end()
         self._mailbox.close()
+        if self._gated is not None:
+            self._gated.gate.abandon()
         self._core.flush()  # its will
         self._service.caretaker.leave(self)
         self._service.caretaker.stir()
@@ -145,10 +160,13 @@ class MQTTHandler(ProtocolHandler):
             self._scope.cancel()
         self._holding.end()
         self._tell_end(reason, text)
-        if self._mailbox.close(last):
+        if not self._mailbox.close(last):
+            self.connection.abort()
+        elif self._gated is None:
             self.connection.close()
         else:
-            self.connection.abort()
+            self._gated.gate.close()
+            self._service.caretaker.watch(self, self._clock() + _LAST_LOOK)
 
     def overflowed(self) -> None:
         """Its queue is full, and that is to end it."""
@@ -195,8 +213,12 @@ class MQTTHandler(ProtocolHandler):
     def look(self, now: float) -> float | None:
         """See whether its time is over; when to look again."""
         client = self._client
+        if self._behind and self._gated is not None:  # it may be the store that is slow
+            return now + _BUSY_LOOK
         client.expire(now)
         if client.state is State.OVER:
+            if self._gated is not None and self._gated.gate.shut:
+                self.connection.abort()
             return None
         return now + _BUSY_LOOK if client.busy else client.deadline
 
@@ -214,6 +236,7 @@ class MQTTHandler(ProtocolHandler):
         Raises:
             MQTTError: What ends the connection; the client has been told.
         """
+        self._begin_turn()
         outcome = self._client.receive_data(data, self._clock())
         self._core.flush_after_reads(self.connection, len(data))
         return self._after(outcome)
@@ -228,8 +251,9 @@ class MQTTHandler(ProtocolHandler):
         await self.finish(None)
 
     async def receive_later(self, data: bytes) -> Outcome:
-        """`receive`, when nothing waits any more that came before."""
+        """`receive`, when nothing waits any more that came before, and the store has room."""
         await self.settled()
+        await self._store_room()
         self._behind -= 1
         return self.receive(data)
 
@@ -265,14 +289,12 @@ class MQTTHandler(ProtocolHandler):
     async def _go_on(self, outcome: Ask | More | Hold, turn: int) -> Outcome:
         if isinstance(outcome, Hold):
             await self._holding.over()
-            held = self._client.proceed(self._clock(), _RELEASED)
-            self._core.flush()
-            return self._after(held)
+            await self._store_room()
+            return self._proceed(_RELEASED)
         if isinstance(outcome, More):
             await trio.lowlevel.checkpoint()
-            left = self._client.proceed(self._clock())
-            self._core.flush()
-            return self._after(left)
+            await self._store_room()
+            return self._proceed(TURN)
         if turn % _VERDICTS == _VERDICTS - 1:  # hooks need not let others have theirs
             await trio.lowlevel.checkpoint()
         referee = self._introduce()
@@ -281,13 +303,14 @@ class MQTTHandler(ProtocolHandler):
         session = self._client.session
         if isinstance(session, BrokerSession) and session.who is not referee.client:
             self._recognise(session, referee.client)  # it has shown anew who it is
+        self._begin_turn()
         left = self._client.answer(outcome, verdict, self._clock())
         self._core.flush()
         return self._after(left)
 
     async def room(self) -> None:
         """Wait until nothing waits to be sent to the client."""
-        while self._mailbox.congested:
+        while self._mailbox.congested or (self._gated is not None and self._gated.gate.shut):
             if self._room is None:
                 self._room = trio.Event()
             await self._room.wait()
@@ -301,6 +324,7 @@ class MQTTHandler(ProtocolHandler):
     def _handle_later(self, data: bytes) -> list[Message] | None:
         """While packets wait: what need not wait with them is done."""
         if not self._behind and self._client.hears:
+            self._begin_turn()
             self._client.hear(data, self._clock())
             self._core.flush_after_reads(self.connection, len(data))
             self._after(None)
@@ -318,11 +342,39 @@ class MQTTHandler(ProtocolHandler):
     def _release(self) -> Outcome:
         """Go on with a client that was held, if that is over."""
         try:
-            outcome = self._client.proceed(self._clock(), _RELEASED)
-            self._core.flush()
-            return self._after(outcome)
+            return self._proceed(_RELEASED)
         except MQTTError:  # the client has been told
             return None
+
+    def _proceed(self, turn: int) -> Outcome:
+        """Go on after others' turns."""
+        self._begin_turn()
+        outcome = self._client.proceed(self._clock(), turn)
+        self._core.flush()
+        return self._after(outcome)
+
+    def _behind_a_gate(self, keeper: Keeper) -> GatedMailbox:
+        gate = keeper.gate(self.connection, self._gate_opened)
+        return keeper.mailbox(gate, self._service.capabilities.queue, self._too_slow)
+
+    def _gate_opened(self) -> None:
+        if self._mailbox.congested or self._room is not None:
+            self.writable()
+
+    def _to_wait(self) -> bool:
+        """Whether the store is not ready, or the client waits for answers and it for room."""
+        gated, keeper = self._gated, self._keeper
+        return gated is not None and keeper is not None and keeper.delays(gated.gate)
+
+    async def _store_room(self) -> None:
+        """Wait while so much is to be written to the store that publishers wait."""
+        if self._keeper is not None and self._to_wait():
+            await self._keeper.room()
+            self._client.touch(self._clock())
+
+    def _begin_turn(self) -> None:
+        if self._gated is not None:
+            self._gated.begin_turn()
 
     def _after(self, outcome: Outcome) -> Outcome:
         client = self._client

@@ -72,20 +72,22 @@ class BrokerHub:
 
     def why_untaken(self, publication: MQTTPublication) -> ReasonCode:
         """Why nobody took a publication, asked right after `publish`."""
-        known = self._core.members  # who only looks on, for tests, is none of them
-        audience = [
-            subscriber
-            for subscriber, _ in self._exchange.routes[publication.topic]
-            if isinstance(subscriber, SharedGroup) or subscriber in known
-        ]
+        audience = list(self._audience(publication.topic))
         if not audience:
             return ReasonCode.NO_MATCHING_SUBSCRIBERS
-        for subscriber in audience if publication.qos else ():
-            members = subscriber if isinstance(subscriber, SharedGroup) else ((subscriber, None),)
-            for member, _ in members:
-                if isinstance(member, Session) and member.outgoing.lacks_room(publication):
-                    return ReasonCode.QUOTA_EXCEEDED
+        for member in audience if publication.qos else ():
+            if isinstance(member, Session) and member.outgoing.lacks_room(publication):
+                return ReasonCode.QUOTA_EXCEEDED
         return ReasonCode.SUCCESS
+
+    def _audience(self, topic: bytes) -> Iterator[object]:
+        """Who is subscribed to a topic and may get it, members of groups too."""
+        known = self._core.members  # who only looks on, for tests, is none of them
+        for subscriber, _ in self._exchange.routes[topic]:
+            if isinstance(subscriber, SharedGroup):
+                yield from (member for member, _ in subscriber if _may_receive(member, topic))
+            elif subscriber in known and _may_receive(subscriber, topic):
+                yield subscriber
 
     def publish_will(self, session: Session, will: MQTTPublication) -> None:
         """Publish a will, if that is allowed. `$SYS` is the server's own."""
@@ -141,6 +143,11 @@ class BrokerHub:
         self.dropped += session.outgoing.dropped
         if self._tell is not None:
             self._tell(SessionEnded(client_id=session.client_id))
+
+
+def _may_receive(member: object, topic: bytes) -> bool:
+    rights = member.rights if isinstance(member, Session) else None
+    return rights is None or rights.may_receive(topic)
 
 
 def _who(session: Session) -> ClientInfo | None:

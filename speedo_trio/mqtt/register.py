@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from speedo_trio.mqtt.state.capabilities import Capabilities
+    from speedo_trio.mqtt.state.journal import Journal
     from speedo_trio.mqtt.state.outside import Hub
     from speedo_trio.mqtt.state.session import Connected, Session
     from speedo_trio.mqtt.wire.packets import Will
@@ -37,7 +38,7 @@ class Register(Sessions):
         capabilities: Capabilities,
         hub: Hub,
         *,
-        make: Callable[[str, Capabilities], Session],
+        make: Callable[[str, Capabilities, Journal | None], Session],
     ) -> None:
         """Args: as for `Sessions`."""
         super().__init__(capabilities, hub, make=make)

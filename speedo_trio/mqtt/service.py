@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.register import Host
     from speedo_trio.mqtt.requests import ClientInfo
+    from speedo_trio.mqtt.store.contract import Store
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.protocol.handler import Connection, ProtocolHandler
     from speedo_trio.pubsub.outbox import OverflowPolicy
@@ -56,6 +57,7 @@ class MQTT:
         hooks: Hooks = NO_HOOKS,
         sys_interval: float = 10.0,
         bridges: Iterable[BridgeSettings] = (),
+        store: Store | None = None,
     ) -> None:
         """Serve a broker.
 
@@ -66,6 +68,9 @@ class MQTT:
             sys_interval: seconds between two looks at what ``$SYS/broker/...`` tells; 0: it tells
                 nothing.
             bridges: other brokers to connect to, while it is served.
+            store: where sessions, messages and what is retained outlast the process; None:
+                nowhere. It is opened by `open_store`, or when a server begins to serve this, and
+                closed when the last one has ended.
 
         Raises:
             ConfigError: the interval is not allowed, or two bridges have the same name.
@@ -79,7 +84,37 @@ class MQTT:
         """What its clients may do."""
         self.hooks: Hooks = hooks
         """What decides and sees what they do."""
-        self._service = Service(self.broker.core, self.capabilities, hooks, sys_interval)
+        self.store: Store | None = store
+        """Where it keeps what outlasts the process."""
+        self._service = Service(self.broker.core, self.capabilities, hooks, sys_interval, store)
+
+    def open_store(self) -> None:
+        """Open the store now and bring back what is in it, if there is one; blocks.
+
+        Who serves this calls it before, to be told of a store that can't be used. Again it does
+        nothing.
+
+        Raises:
+            StoreError: the store can't be used; the text tells why.
+        """
+        if self._service.keeper is not None:
+            self._service.keeper.open()
+
+    async def open_store_in_thread(self) -> None:
+        """As `open_store`, while other tasks go on.
+
+        On cancel the opening is waited for, and the store stays open.
+
+        Raises:
+            StoreError: the store can't be used; the text tells why.
+        """
+        if self._service.keeper is not None:
+            await self._service.keeper.open_in_thread()
+
+    def let_go_of_store(self) -> None:
+        """Close a store that was opened for a server that did not begin to serve."""
+        if self._service.keeper is not None:
+            self._service.keeper.let_go()
 
     @property
     def sys_interval(self) -> float:
@@ -238,6 +273,7 @@ class MQTT:
 
     def __call__(self, connection: Connection, /) -> ProtocolHandler:
         """The handler of a new connection."""
+        self.open_store()
         return MQTTHandler(connection, self._service)
 
     def choose_subprotocol(self, offered: tuple[str, ...]) -> str | None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.message import MQTTMessage
     from speedo_trio.mqtt.state.capabilities import Capabilities
+    from speedo_trio.mqtt.store.contract import Store
     from speedo_trio.mqtt.subscription import MQTTSubscription
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.pubsub.outbox import OverflowPolicy
@@ -62,6 +63,7 @@ class MQTTThread:
         hooks: Hooks = NO_HOOKS,
         sys_interval: float = SYS_INTERVAL,
         bridges: Iterable[BridgeSettings] = (),
+        store: Store | None = None,
         observer: Observer | None = DEFAULT_OBSERVER,
     ) -> None:
         """Prepare it; it runs from `start` to `stop`, or for a ``with``."""
@@ -72,6 +74,7 @@ class MQTTThread:
         self._hooks = hooks
         self._sys_interval = sys_interval
         self._bridges = tuple(bridges)
+        self._store = store
         self._observer = EventLog() if observer is DEFAULT_OBSERVER else observer
         self._thread: TrioThread[MQTTServer] | None = None
         self._server: MQTTServer | None = None
@@ -99,6 +102,7 @@ class MQTTThread:
 
         Raises:
             BindError: an address cannot be listened on, or a certificate can't be used.
+            StoreError: the store can't be used.
             RuntimeError: it runs already.
         """
         if self.running:
@@ -112,6 +116,7 @@ class MQTTThread:
             hooks=self._hooks,
             sys_interval=self._sys_interval,
             bridges=self._bridges,
+            store=self._store,
             observer=self._observer,
         )
         thread = TrioThread[MQTTServer](serve, "mqtt")
@@ -326,6 +331,7 @@ def run_in_thread(
     hooks: Hooks = NO_HOOKS,
     sys_interval: float = SYS_INTERVAL,
     bridges: Iterable[BridgeSettings] = (),
+    store: Store | None = None,
     observer: Observer | None = DEFAULT_OBSERVER,
 ) -> MQTTThread:
     """Serve MQTT in a thread, for a program that doesn't run on Trio.
@@ -342,6 +348,7 @@ def run_in_thread(
 
     Raises:
         BindError: on entering: an address cannot be listened on, or a certificate can't be used.
+        StoreError: on entering: the store can't be used.
     """
     return MQTTThread(
         *binds,
@@ -351,6 +358,7 @@ def run_in_thread(
         hooks=hooks,
         sys_interval=sys_interval,
         bridges=bridges,
+        store=store,
         observer=observer,
     )
 

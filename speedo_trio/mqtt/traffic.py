@@ -70,6 +70,7 @@ class Traffic:
         """Connections so far."""
         self._live: dict[Carrier, None] = {}
         self._ended = Totals()
+        self._quiet = trio.Event()
 
     def enter(self, carrier: Carrier) -> None:
         """A connection has been opened."""
@@ -81,6 +82,14 @@ class Traffic:
         if carrier in self._live:
             del self._live[carrier]
             self._ended.add(carrier)
+            if not self._live:
+                self._quiet.set()
+                self._quiet = trio.Event()
+
+    async def quiet(self) -> None:
+        """Wait until there are no connections."""
+        if self._live:
+            await self._quiet.wait()
 
     async def totals(self) -> Totals:
         """The sums. With many connections others get their turn in between.

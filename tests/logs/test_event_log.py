@@ -28,6 +28,8 @@ from speedo_trio.events import (
     ProxyInfo,
     Reconfigured,
     Refusal,
+    StoreFailed,
+    StoreRecovered,
     TLSInfo,
     WebSocketInfo,
 )
@@ -74,6 +76,16 @@ LOGGED = (
         MessageDropped(subscriber="simplepub tcp://192.0.2.7:40000", dropped=10),
         logging.WARNING,
         "simplepub tcp://192.0.2.7:40000 reads too slowly: 10 messages dropped so far",
+    ),
+    Logged(
+        StoreFailed(store="mqtt.db", error=OSError("the disk is full")),
+        logging.ERROR,
+        "the store mqtt.db fails; what it can't keep is not acknowledged: the disk is full",
+    ),
+    Logged(
+        StoreRecovered(store="mqtt.db"),
+        logging.INFO,
+        "the store mqtt.db has recovered, and all that waited is written",
     ),
     Logged(
         Listening(addresses=(PEER, Address("unix", path="/s"))),
@@ -279,7 +291,7 @@ def test_a_message_whose_repr_raises_is_still_told(
     assert "in <Nameless, whose repr() raises>: it raised" in caplog.text
 
 
-@pytest.mark.parametrize("event", [REFUSED, BROKE, FAILED, LOGGED[6].event])
+@pytest.mark.parametrize("event", [REFUSED, BROKE, FAILED, LOGGED[8].event])
 def test_a_flood_is_a_line_each_ten_seconds(
     event: Event, log: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,14 +13,23 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from speedo_trio.config import Config, Timeouts
-from speedo_trio.errors import BindError, ConfigError, ServerClosed, SubscriberTooSlow, TopicError
+from speedo_trio.errors import (
+    BindError,
+    ConfigError,
+    ServerClosed,
+    StoreError,
+    SubscriberTooSlow,
+    TopicError,
+)
 from speedo_trio.events import Drained, Event, Listening
 from speedo_trio.mqtt.message import MQTTMessage
 from speedo_trio.mqtt.state.capabilities import Capabilities
+from speedo_trio.mqtt.store.sqlite import SQLiteStore
 from speedo_trio.mqtt.thread import MQTTThread, run_in_thread
 from speedo_trio.mqtt.wire.encoder import encode
 from speedo_trio.mqtt.wire.packets import ConnAck, Connect, Disconnect, PubAck, Publish
@@ -325,3 +334,14 @@ def test_ctrl_c_in_the_main_thread(wait: str) -> None:
         printed, _ = program.communicate(timeout=30)
     assert printed == "interrupted False 1\n"
     assert program.returncode == 0
+
+
+def test_a_store_outlasts_a_restart(tmp_path: Path) -> None:
+    """Each start is a new server; what was retained is there again."""
+    thread = run_in_thread(FREE, store=SQLiteStore(tmp_path / "mqtt.db"))
+    with thread:
+        thread.publish("a", b"1", retain=True)
+    with thread:
+        assert thread.call(lambda: [each.topic for each in thread.server.broker.retained("a")])
+    with pytest.raises(StoreError, match="nowhere"):
+        run_in_thread(FREE, store=SQLiteStore(tmp_path / "nowhere" / "mqtt.db")).start()

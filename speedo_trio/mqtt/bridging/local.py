@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 from attrs import evolve
 
+from speedo_trio.mqtt.bridging.passage import Passage
 from speedo_trio.mqtt.state.asks import HOLD
 from speedo_trio.mqtt.state.capabilities import NEVER
 from speedo_trio.mqtt.state.client import Client
@@ -80,6 +81,7 @@ class Local:
         self._far: Far | None = None
         self._open = False  # whether messages may go, too
         self._eased = trio.Event()
+        self._passage = Passage(service.keeper, self._pass_on, self.pump)
         self.sent: int = 0
         """Bytes that were passed on."""
 
@@ -91,6 +93,7 @@ class Local:
         Args:
             filters: what it is to be subscribed to, with which QoS, and to nothing else.
         """
+        await self._passage.ready()
         if self._machine is not None:
             return
         self._reader = PacketReader(_FIVE)
@@ -129,6 +132,7 @@ class Local:
         session.incoming.attach(MOST_IDS, 0)
         session.outgoing.attach(self, receiver, self.overflowed)
         session.outgoing.resume(self._now)
+        self._service.core.flush()
 
     def open(self) -> None:
         """Let messages go as well."""
@@ -138,6 +142,7 @@ class Local:
     def part(self) -> None:
         """The other broker is gone."""
         self._far, self._open = None, False
+        self._passage.abandon()
 
     @property
     def session(self) -> Session | None:
@@ -149,6 +154,7 @@ class Local:
     async def receive(self, packets: list[Packet]) -> None:
         """Do what packets ask for, others' turns in between."""
         async with self._turn:
+            await self._passage.ready()
             machine = self._machine
             if machine is None:
                 return
@@ -182,6 +188,7 @@ class Local:
         """Send what waits, as there is room now."""
         if self._machine is not None and not self.congested and self._machine.pump(self._now):
             self._service.caretaker.later(self)
+        self._service.core.flush()
 
     # What the caretaker does
 
@@ -198,18 +205,24 @@ class Local:
     @property
     def congested(self) -> bool:
         """Whether messages are to wait."""
-        return not self._open or self._far is None or self._far.full
+        far = self._far
+        return not self._open or far is None or far.full or self._passage.full
 
     def put(self, frame: bytes) -> bool:
         """A message; what has QoS 0 and can't go now is dropped."""
         if self.congested:
             return False
-        self._pass_on(frame)
+        self._passage.put(frame)
         return True
 
     def answer(self, frame: bytes) -> None:
-        """Answers."""
-        self._pass_on(frame)
+        """Answers, which leave when what they promise is written down."""
+        self._passage.hold()
+        self._passage.put(frame)
+
+    def hold(self) -> None:
+        """Let what is put from now on leave only when all that was noted so far is written down."""
+        self._passage.hold()
 
     def _pass_on(self, frames: bytes) -> None:
         far = self._far
@@ -223,6 +236,7 @@ class Local:
     def close(self, last: bytes, reason: ReasonCode, text: str) -> None:
         """The machine has ended: somebody has taken the session, or ended it."""
         self._machine = None
+        self._passage.abandon()
         if self._far is not None:
             self._far.local_ended(text or reason.name.replace("_", " ").lower())
 

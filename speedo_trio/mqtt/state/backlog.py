@@ -37,6 +37,11 @@ class Backlog:
     def __len__(self) -> int:
         return 0 if self._waiting is None else len(self._waiting)
 
+    @property
+    def ready(self) -> bool:
+        """Whether `take` gives something."""
+        return self._waiting is not None
+
     def __iter__(self) -> Iterator[Message]:
         """What waits. It must not change meanwhile."""
         return iter(self._waiting or ())
@@ -47,16 +52,11 @@ class Backlog:
         Args:
             away: There is no connection that could be ended: the message is just dropped.
         """
-        size = _size(message)
+        size = size_of(message)
         if self.lacks_room(size):
-            overflow = self._limits.overflow
-            if overflow is not Overflow.DROP_OLDEST or size > self._limits.bytes:
-                self.dropped += 1
-                ends = overflow is Overflow.DISCONNECT and not away
-                return Put.DISCONNECT if ends else Put.DROPPED
-            while self.lacks_room(size):
-                self.take()
-                self.dropped += 1
+            refusal = self._refuse(size, away=away)
+            if refusal is not None:
+                return refusal
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(message)
@@ -69,7 +69,7 @@ class Backlog:
         if waiting is None:
             return None
         message = waiting.popleft()
-        self.bytes -= _size(message)
+        self.bytes -= size_of(message)
         if not waiting:
             self._waiting = None
         return message
@@ -94,11 +94,28 @@ class Backlog:
         limits = self._limits
         return share * len(self) > limits.messages or share * self.bytes > limits.bytes
 
+    def _refuse(self, size: int, *, away: bool) -> Put | None:
+        """Do what the limits say for a message for which there is no room; None: there is now."""
+        overflow = self._limits.overflow
+        if overflow is not Overflow.DROP_OLDEST or size > self._limits.bytes:
+            self.dropped += 1
+            ends = overflow is Overflow.DISCONNECT and not away
+            return Put.DISCONNECT if ends else Put.DROPPED
+        self._make_room(size)
+        return None
+
+    def _make_room(self, size: int) -> None:
+        """Drop the oldest until there is room for so many bytes."""
+        while self.lacks_room(size):
+            self.take()
+            self.dropped += 1
+
     def lacks_room(self, size: int) -> bool:
         """Whether a message of so many bytes of topic and payload would be too much."""
         limits = self._limits
         return len(self) >= limits.messages or self.bytes + size > limits.bytes
 
 
-def _size(message: Message) -> int:
+def size_of(message: Message) -> int:
+    """The bytes of its topic and payload."""
     return len(message[0].topic) + len(message[0].payload)

@@ -18,10 +18,10 @@ from typing import Final, TypeAlias
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.pubsub.publication import Publication
 
-Message: TypeAlias = tuple[Publication, int, bool, tuple[int, ...], bytes | None]
-"""What goes to one client: the publication, the QoS, RETAIN, the subscription identifiers, and the
-filter of the shared subscription that it comes by, if it does. A plain tuple: one is made for each
-delivery."""
+Message: TypeAlias = tuple[Publication, int, bool, tuple[int, ...], bytes | None, int]
+"""What goes to one client: the publication, the QoS, RETAIN, the subscription identifiers, the
+filter of the shared subscription that it comes by, if it does, and the row of the session's
+`Journal`; 0: it has none. A plain tuple: one is made for each delivery."""
 
 
 class Progress(IntEnum):

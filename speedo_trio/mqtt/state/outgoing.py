@@ -98,9 +98,9 @@ class Outgoing:
     def __init__(self, client_id: str, capabilities: Capabilities) -> None:
         self._client_id = client_id
         self._window = capabilities.maximum_inflight
-        self._backlog = Backlog(capabilities.queue)
+        self._backlog = self._make_backlog(capabilities)
         self._published: dict[int, Message] = {}  # in the order of their first sending
-        self._released: dict[int, None] = {}  # in the order of their PUBRECs
+        self._released: dict[int, int] = {}  # in the order of their PUBRECs; rows of the journal
         self._last_id = 0
         self._retained: dict[bytes, tuple[Iterator[Publication], MQTTTerms]] = {}
         # Of the connection
@@ -164,7 +164,8 @@ class Outgoing:
         """Whether `pump` would send something right now."""
         if self._again:
             return self._may_send_again()
-        return bool(self._backlog or self._retained) and self._may_send()
+        ready = self._backlog.ready or (self._retained and not self._backlog)
+        return bool(ready) and self._may_send()
 
     # The connection
 
@@ -239,7 +240,7 @@ class Outgoing:
             qos = min(qos, publication.qos)  # [MQTT-3.8.4-8]
             if qos:  # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
                 retain = own.retain_as_published and publication.retain
-                message = (publication, qos, retain, own.identifiers, own.group)
+                message = (publication, qos, retain, own.identifiers, own.group, 0)
                 return self._pass(message, publication)
         # Whatever the quota is [MQTT-4.9.0-3], but not to who is away [MQTT-4.5.0-1].
         if self._put is None:
@@ -251,7 +252,7 @@ class Outgoing:
             self.too_large += 1
             return False
         retain = own.retain_as_published and publication.retain
-        return self._send_at_most_once((publication, 0, retain, own.identifiers, None), 0)
+        return self._send_at_most_once((publication, 0, retain, own.identifiers, None, 0), 0)
 
     def lacks_room(self, publication: Publication) -> bool:
         """Whether a publication that has to wait would find no room."""
@@ -280,8 +281,8 @@ class Outgoing:
             self._send_again(self._again.popleft(), now)
         while self._may_send():
             message = self._backlog.take()
-            if message is None:
-                return self._pump_retained(now)
+            if message is None:  # more may have to be fetched
+                return not self._backlog and self._pump_retained(now)
             if self._crowd is not None:
                 self._crowd.shrink()
             self._send_late(message, now)
@@ -310,7 +311,7 @@ class Outgoing:
             self._discharge(packet_id)
         elif step is Step.RELEASE:
             del self._published[packet_id]
-            self._released[packet_id] = None
+            self._released[packet_id] = 0
         return step
 
     @property
@@ -325,6 +326,9 @@ class Outgoing:
         return [(each[4], each[0]) for each in messages if each[4] is not None]
 
     # How
+
+    def _make_backlog(self, capabilities: Capabilities) -> Backlog:
+        return Backlog(capabilities.queue)
 
     def _may_send_again(self) -> bool:
         """Whether one more PUBLISH with QoS 1 or 2 may go out [MQTT-4.9.0-2]."""
@@ -413,7 +417,7 @@ class Outgoing:
     ) -> bool:
         """Put a PUBLISH with QoS 1 or 2 on the line, which is not congested."""
         assert self._put is not None
-        _, qos, retain, identifiers, _ = message
+        _, qos, retain, identifiers, _, _ = message
         if self._aliases is None:
             shared = publication.shared(self._version, waited, identifiers)
             alias = 0
@@ -433,7 +437,7 @@ class Outgoing:
     def _send_at_most_once(self, message: Message, waited: int) -> bool:
         """Put a PUBLISH with QoS 0 on the line [MQTT-4.3.1-1]."""
         assert self._put is not None
-        publication, _, retain, identifiers, _ = message
+        publication, _, retain, identifiers, _, _ = message
         alias, named = self._alias(publication.topic)
         frame = encode_message(
             publication,
@@ -478,7 +482,7 @@ class Outgoing:
             size += len(publication.topic) + len(publication.payload)
             if not terms.no_local or publication.origin != self._client_id:
                 qos = publication.qos if isinstance(publication, MQTTPublication) else 0
-                message = (publication, min(qos, terms.qos), True, terms.identifiers, None)
+                message = (publication, min(qos, terms.qos), True, terms.identifiers, None, 0)
                 self._send_late(message, now)
             if count >= RETAINED_TURN or size >= RETAINED_BYTES:
                 return bool(self._retained) and self._may_send()

@@ -35,7 +35,7 @@ class MQTTPublication(Publication):
     these has QoS 0 and no properties.
     """
 
-    __slots__ = ("_body", "_shared", "expiry", "qos", "received_at")
+    __slots__ = ("_body", "_shared", "expiry", "number", "qos", "received_at")
 
     def __init__(  # it does itself what the base class does: the call would double its time
         self,
@@ -71,6 +71,8 @@ class MQTTPublication(Publication):
         self.received_at: Final = received_at
         self.expiry: Final = None if properties is None else properties.message_expiry_interval
         """Seconds from `received_at` after which nobody gets it any more; None: never."""
+        self.number: int = 0
+        """What a store knows it by; 0: none does."""
         self._body: bytes | None = None
         self._shared: dict[_Form, SharedPublish] | None = None
 

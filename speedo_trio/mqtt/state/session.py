@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from attrs import define
 
+from speedo_trio.mqtt.state.durable import DurableIncoming, DurableOutgoing
 from speedo_trio.mqtt.state.incoming import Incoming
 from speedo_trio.mqtt.state.outgoing import Outgoing
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from speedo_trio.mqtt.state.capabilities import Capabilities
+    from speedo_trio.mqtt.state.journal import Journal
     from speedo_trio.mqtt.state.rights import SessionRights
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.mqtt.wire.packets import Will
@@ -47,6 +49,8 @@ class Session:
     """What comes from it."""
     subscriptions: dict[bytes, MQTTTerms]
     """Its filters, and what was granted for each."""
+    journal: Journal | None = None
+    """Where its changes are written down; None: nowhere."""
     client: Connected | None = None
     """The connection; None while the client is away."""
     expiry: int = 0
@@ -64,10 +68,26 @@ class Session:
     """The entry of `Sessions` among its deadlines that counts."""
 
     @classmethod
-    def make(cls, client_id: str, capabilities: Capabilities) -> Self:
-        """Begin with nothing."""
-        outgoing = Outgoing(client_id, capabilities)
-        return cls(client_id, outgoing, outgoing.deliver, Incoming(), {})
+    def make(
+        cls, client_id: str, capabilities: Capabilities, journal: Journal | None = None
+    ) -> Self:
+        """Begin with nothing; with a journal, the session is a durable one."""
+        if journal is None:
+            outgoing = Outgoing(client_id, capabilities)
+            return cls(client_id, outgoing, outgoing.deliver, Incoming(), {})
+        outgoing = DurableOutgoing(client_id, capabilities, journal)
+        incoming = DurableIncoming(journal)
+        return cls(client_id, outgoing, outgoing.deliver, incoming, {}, journal)
+
+    def save(self) -> None:
+        """Have its journal note expiry, will and deadlines, if it has one."""
+        if self.journal is not None:
+            self.journal.save(self)
+
+    @property
+    def connected(self) -> bool:
+        """Whether its client is there."""
+        return self.client is not None
 
     def restrict(self, rights: SessionRights | None) -> None:
         """Let its client do only this from now on; None: everything.

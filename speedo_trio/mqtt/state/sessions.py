@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from speedo_trio.mqtt.state.capabilities import Capabilities
+    from speedo_trio.mqtt.state.journal import Journal, Keeping
     from speedo_trio.mqtt.state.outside import Hub
     from speedo_trio.mqtt.state.session import Connected
     from speedo_trio.mqtt.wire.packets import Will
@@ -48,7 +49,7 @@ class Sessions:
         capabilities: Capabilities,
         hub: Hub,
         *,
-        make: Callable[[str, Capabilities], Session] = Session.make,
+        make: Callable[[str, Capabilities, Journal | None], Session] = Session.make,
         new_client_id: Callable[[], str] = new_client_id,
     ) -> None:
         """Begin with none.
@@ -63,6 +64,8 @@ class Sessions:
         stall_timeout = capabilities.stall_timeout
         self.pressure: Final = Pressure(stall_timeout) if stall_timeout else None
         """Who knows which subscribers hold up a publisher; None: none ever does."""
+        self.keeping: Keeping | None = None
+        """Who writes down what happens to sessions that may outlast their connections."""
         self._capabilities = capabilities
         self._make = make
         self._new_client_id = new_client_id
@@ -122,6 +125,7 @@ class Sessions:
                 self.end(session, now)
             else:
                 self._publish_will(session, now)
+                session.save()
                 self._watch(session)
         return done
 
@@ -146,6 +150,8 @@ class Sessions:
         orphans = session.outgoing.orphans
         session.outgoing.clear()
         session.incoming.held.clear()
+        if session.journal is not None:
+            session.journal.end()
         self.hub.session_ended(session)
         for topic_filter, publication in orphans:  # section 4.8.2
             self.hub.pass_on(topic_filter, publication)
@@ -183,13 +189,13 @@ class Sessions:
             session = None
         present = session is not None  # [MQTT-3.1.2-5]
         if session is None:  # [MQTT-3.1.2-6]
-            session = self._sessions[client_id] = self._make(client_id, self._capabilities)
-            self.hub.session_began(session)
+            session = self._begin(client_id, expiry)
         self._away.pop(session, None)
         session.client = client
         session.expiry = expiry
         session.will = will  # [MQTT-3.1.2-7] [MQTT3-3.1.2-12]
         session.will_at = session.ends_at = None  # [MQTT-4.1.0-1]
+        session.save()
         return session, present
 
     def disconnected(self, session: Session, now: float) -> None:
@@ -205,18 +211,54 @@ class Sessions:
             return
         # [MQTT-3.1.2-23] [MQTT3-3.1.2-4]
         session.ends_at = None if session.expiry == NEVER else now + session.expiry
-        self._away[session] = None
         delay = _delay(session.will)
         if delay:
             session.will_at = now + delay
-        self._watch(session)
+        self._wait_for(session)
         if not delay:
             self._publish_will(session, now)
+        session.save()
+        self.trim(now)
+
+    # What a store tells
+
+    def restore(self, client_id: str, journal: Journal | None) -> Session:
+        """Make a session that there was before. Fill it, then call `resume`."""
+        session = self._make(client_id, self._capabilities, journal)
+        self._sessions[client_id] = session
+        self.hub.session_began(session)
+        return session
+
+    def resume(self, session: Session, now: float, *, crashed: bool) -> None:
+        """All of a session is restored.
+
+        Args:
+            crashed: Its client was connected: it has gone now.
+        """
+        if crashed:
+            self.disconnected(session, now)
+        else:
+            self._wait_for(session)
+
+    def trim(self, now: float) -> None:
+        """End sessions of clients that are away, as there are more than may be."""
         while len(self._away) > self._capabilities.maximum_offline_sessions:
             self.hit("maximum_offline_sessions")
             self.end(next(iter(self._away)), now)
 
     # How
+
+    def _begin(self, client_id: str, expiry: int) -> Session:
+        """Make a session. One that may outlast its connection is written down."""
+        journal = None
+        if expiry and self.keeping is not None:
+            journal = self.keeping.begin(client_id)
+        return self.restore(client_id, journal)
+
+    def _wait_for(self, session: Session) -> None:
+        """The client is away."""
+        self._away[session] = None
+        self._watch(session)
 
     def _publish_will(self, session: Session, now: float) -> None:
         """Publish the will, if there is one; afterwards there is none [MQTT-3.1.2-10]."""

@@ -204,6 +204,8 @@ def _subscribe(
         return ReasonCode.TOPIC_FILTER_INVALID
     session.subscriptions[topic_filter] = terms
     machine.sessions.subscriptions += before is None
+    if session.journal is not None:
+        session.journal.subscribe(topic_filter, terms)
     handling, shared = options.retain_handling, topic_filter.startswith(SHARED)
     # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
     if not shared and (handling == 0 or (handling == 1 and before is None)):
@@ -228,6 +230,8 @@ def _unsubscribe(machine: Machine, session: Session, topic_filter: bytes) -> Rea
     if session.subscriptions.pop(topic_filter, None) is None:
         return ReasonCode.NO_SUBSCRIPTION_EXISTED
     machine.sessions.subscriptions -= 1
+    if session.journal is not None:
+        session.journal.unsubscribe(topic_filter)
     machine.hub.unsubscribe(topic_filter, session)
     session.outgoing.forget_retained(topic_filter)
     return ReasonCode.SUCCESS

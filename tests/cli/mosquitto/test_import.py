@@ -60,7 +60,7 @@ def test_limits(translated: Import) -> None:
     table, notes = translated(
         "max_inflight_messages 0\nmax_queued_messages 7\nmax_packet_size 1000\nretain_available "
         "false\npersistent_client_expiration 2w\nmax_qos 1\nmax_connections 9\nlog_type all\n"
-        "message_size_limit 100000\n"
+        "message_size_limit 100000\nsys_interval 60\n"
     )
 
     assert table["mqtt"] == {
@@ -69,6 +69,7 @@ def test_limits(translated: Import) -> None:
         "maximum_packet_size": 165_536,
         "retain_available": False,
         "maximum_session_expiry": 1_209_600,
+        "sys_interval": 60,
         "maximum_qos": 1,
         "security": {"allow_anonymous": "local"},
     }

@@ -1,0 +1,1 @@
+"""The command `trio-speedo mqtt`: what is in a store."""

@@ -1,0 +1,388 @@
+"""The keeper: has written what the ledger notes, and lets answers go when it is.
+
+While a batch is written the next one grows, so under load many changes share a commit.
+
+Next: `speedo_trio.mqtt.store.restore`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Final, NoReturn, cast
+
+import trio
+
+from speedo_trio.errors import StoreError
+from speedo_trio.events import StoreFailed, StoreRecovered
+from speedo_trio.mqtt.state.durable import DurableOutgoing
+from speedo_trio.mqtt.store.convert import message_of, publication_of
+from speedo_trio.mqtt.store.gate import Gate, GatedMailbox
+from speedo_trio.mqtt.store.ledger import Ledger
+from speedo_trio.mqtt.store.restore import restore
+from speedo_trio.mqtt.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from speedo_trio.broker.core import BrokerCore
+    from speedo_trio.mqtt.state.session import Session
+    from speedo_trio.mqtt.state.sessions import Sessions
+    from speedo_trio.mqtt.store.batch import Batch
+    from speedo_trio.mqtt.store.contract import Image, Store
+    from speedo_trio.mqtt.store.gate import Way
+    from speedo_trio.mqtt.store.ledger import SessionJournal
+    from speedo_trio.mqtt.store.records import Fetched, MessageRecord
+    from speedo_trio.mqtt.store.writer import Done, Job
+    from speedo_trio.pubsub.outbox import OutboxLimits
+    from speedo_trio.pubsub.publication import Publication
+
+LAST_SECONDS: Final = 5.0
+"""At the end, what is noted has so long to be written."""
+_PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between attempts of a store that fails; the last one again and again."""
+_PURGE: Final = 60.0
+"""Seconds between two looks for what has expired."""
+
+_LEFT: Final = "the store is left before all was written that was noted"
+
+_logger = logging.getLogger("speedo_trio.mqtt")
+
+
+class Keeper:
+    """Keeps the sessions of a service and what a broker retains, in a store.
+
+    Its methods are for the Trio thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        core: BrokerCore,
+        sessions: Sessions,
+        later: Callable[[Session], None],
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            later: Sees to it that what waits for a session's client is sent soon.
+        """
+        self.ledger: Final = Ledger(self, lambda: time.time() - core.clock())
+        """What is noted."""
+        self._store = store
+        self._core = core
+        self._sessions = sessions
+        self._later = later
+        self._opened = False
+        self._restored = False
+        self._writer: Writer | None = None
+        self._pending: deque[Batch] = deque()  # that are being written
+        self._failed = False
+        self._relief: Batch | None = None  # what may go before its turn
+        self._gates: dict[Gate, None] = {}
+        self._warming: set[SessionJournal] = set()
+        self._unread: set[SessionJournal] = set()
+        self._room: trio.Event | None = None
+        self._quiet: trio.Event | None = None
+        self._stopping = threading.Event()
+        self._opening = trio.Lock()
+        self._limiter = trio.CapacityLimiter(1)
+
+    # Its life
+
+    def open(self) -> None:
+        """Open the store and bring back what is in it; blocks. Again it does nothing.
+
+        Raises:
+            StoreError: the store can't be used.
+        """
+        if not self._opened:
+            self._begin(self._store.open())
+
+    async def open_in_thread(self) -> None:
+        """Open the store while other tasks go on; a second task waits for the first.
+
+        On cancel the thread is waited for, and the store stays open.
+
+        Raises:
+            StoreError: the store can't be used.
+        """
+        async with self._opening:
+            if not self._opened:
+                self._begin(await trio.to_thread.run_sync(self._store.open, limiter=self._limiter))
+
+    def let_go(self) -> None:
+        """Close a store that was opened and that nobody came to write to; blocks.
+
+        What was noted meanwhile is written.
+        """
+        if not self._opened or self._writer is not None:
+            return
+        self._opened = False
+        if not self.ledger.batch.empty:
+            try:
+                self._store.commit(self.ledger.turn_the_page())
+            except StoreError:
+                _logger.exception(_LEFT)
+        self._store.close()
+
+    def _begin(self, image: Image) -> None:
+        """Bring back what is in the store, the first time."""
+        self._opened = True
+        if self._restored:
+            return
+        self._restored = True
+        core = self._core
+        core.keeper = self
+        self._sessions.keeping = self.ledger
+        restore(image, self.ledger, self._sessions, core)
+        self._let_in()
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Write until cancelled. Call `end` then, when nothing changes any more.
+
+        Args:
+            task_status: Told when the store is open.
+
+        Raises:
+            StoreError: the store can't be used.
+        """
+        if not self._opened:
+            await self.open_in_thread()
+        self._stopping.clear()
+        if self._writer is None:
+            self._writer = Writer()
+        self.turn_over()
+        task_status.started()
+        while True:
+            await trio.sleep(_PURGE)
+            self._writer.put(partial(self._store.expire, time.time()), _ignore)
+            self._read_again()
+
+    async def end(self) -> None:
+        """Write what is noted, as far as that can be done in time, and close the store."""
+        writer = self._writer
+        if writer is None:
+            self.let_go()
+            return
+        self.turn_over()
+        with trio.move_on_after(LAST_SECONDS, shield=True):
+            await self._written()
+        self._stopping.set()  # for a store that fails
+        self._writer = None
+        with trio.move_on_after(1, shield=True) as scope:
+            await writer.end()
+        if self._pending or not self.ledger.batch.empty:
+            _logger.error(_LEFT)
+        if not scope.cancelled_caught:  # else it is still in use, until the process ends
+            self._store.close()
+        self._opened = False
+
+    async def _written(self) -> None:
+        while self._pending:
+            self._quiet = trio.Event()
+            await self._quiet.wait()
+
+    # What the broker tells
+
+    def retained(self, publication: Publication) -> None:
+        """A message was retained, or with no payload the one before is not any more."""
+        self.ledger.retain(publication)
+
+    def turn_over(self) -> None:
+        """A turn has ended: have what was noted written, unless something is being written."""
+        if self.ledger.batch.touched and not self._pending and self._writer is not None:
+            self._write(self._writer)
+
+    # What handlers ask
+
+    def gate(self, connection: Way, relieved: Callable[[], None]) -> Gate:
+        """The gate of a connection, or of what is like one."""
+        return Gate(connection, self._gates, relieved)
+
+    def mailbox(
+        self, gate: Gate, limits: OutboxLimits, too_slow: Callable[[str], None]
+    ) -> GatedMailbox:
+        """The mailbox behind a gate."""
+        return GatedMailbox(gate, limits, self._core.dirty, too_slow, self.ledger)
+
+    def hold(self, gate: Gate) -> None:
+        """Let what comes to a gate from now on wait for all that was noted so far."""
+        if self.ledger.latest > self.ledger.written:
+            gate.hold(self.ledger.latest)
+
+    def delays(self, gate: Gate) -> bool:
+        """Whether nothing is to be read from a client now."""
+        return not self._restored or (gate.shut and self.full)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is noted and not written that publishers are to wait."""
+        noted = self.ledger.batch.weight + sum(each.weight for each in self._pending)
+        return noted > self._store.pending_bytes
+
+    async def room(self) -> None:
+        """Wait until the store is open, and not full."""
+        while not self._restored or self.full:
+            if self._room is None:
+                self._room = trio.Event()
+            await self._room.wait()
+
+    # How it is written
+
+    def _write(self, writer: Writer) -> None:
+        """Hand the open batch over."""
+        batch = self.ledger.turn_the_page()
+        self._pending.append(batch)
+        if batch.empty and len(self._pending) == 1:
+            self._wrote(batch, (), None)
+        else:
+            writer.put(partial(self._commit, writer, batch), partial(self._wrote, batch))
+
+    def _commit(self, writer: Writer, batch: Batch) -> Sequence[int]:
+        """In the thread: write a batch, again and again until it is written.
+
+        Raises:
+            StoreError: it could not be, and now is the end.
+        """
+        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+            try:
+                return self._store.commit(batch)
+            except StoreError as error:
+                writer.tell(partial(self._fail, error))
+                if self._stopping.wait(pause):
+                    break
+                self._make_room()
+        return self._store.commit(batch)
+
+    def _make_room(self) -> None:
+        """In the thread: if the store is full, let go of what clients have acknowledged since."""
+        relief, self._relief = self._relief, None
+        if relief is not None:
+            with suppress(StoreError):
+                self._store.commit(relief)
+
+    def _wrote(self, batch: Batch, result: object, error: Exception | None) -> None:
+        """A batch was written, or never will be."""
+        if error is not None:
+            self._fail(error)
+            return
+        if self._failed:
+            self._failed = False
+            self._core.tell(StoreRecovered(store=str(self._store)))
+        self._pending.popleft()
+        self.ledger.written = batch.number
+        self.ledger.forget_all(cast("Sequence[int]", result))
+        self.turn_over()
+        self._open_gates(batch.number)
+
+    def _open_gates(self, number: int) -> None:
+        for gate in [each for each in self._gates if each.open(number)]:
+            self._gates.pop(gate, None)
+        self._let_in()
+        if self._quiet is not None and not self._pending:
+            self._quiet.set()
+
+    def _let_in(self) -> None:
+        if self._room is not None and not self.full:
+            self._room.set()
+            self._room = None
+
+    def _fail(self, error: Exception) -> None:
+        """The store fails: tell, once, and see what could be let go."""
+        self._relief = self.ledger.batch.relief(self._pending)
+        if not self._failed:
+            self._failed = True
+            self._core.tell(StoreFailed(store=str(self._store), error=error))
+
+    # What journals ask
+
+    def fetch(self, journal: SessionJournal, after: int, messages: int, size: int) -> None:
+        """Read rows for a session's shelf."""
+        self._read(
+            partial(self._store.fetch, journal.number, after, messages, size),
+            partial(self._fetched, journal),
+        )
+
+    def warm(self, journal: SessionJournal) -> None:
+        """Read what is in flight for a session."""
+        if journal in self._warming:
+            return
+        outgoing = self._outgoing(journal)
+        if outgoing is not None:
+            self._warming.add(journal)
+            self._read(
+                partial(self._store.bodies, outgoing.cold_numbers),
+                partial(self._warmed, journal),
+            )
+
+    def _read(self, job: Job, done: Done) -> None:
+        """Read after all that was noted so far is written."""
+        if self._writer is None:
+            return
+        if self.ledger.batch.touched:
+            # Another batch may be under way: the thread has them one after the other.
+            self._write(self._writer)
+        self._writer.put(job, done)
+
+    def _fetched(self, journal: SessionJournal, result: object, error: Exception | None) -> None:
+        rows = cast("Sequence[Fetched]", result)
+        outgoing = self._outgoing(journal)
+        if outgoing is None:
+            return
+        if error is not None:
+            self._not_read(journal, error)
+            return
+        drift = self.ledger.drift()
+        messages = [message_of(row, publication_of(message, drift)) for row, message in rows]
+        outgoing.shelf.fetched(messages)
+        self._go_on(journal)
+
+    def _warmed(self, journal: SessionJournal, result: object, error: Exception | None) -> None:
+        if error is not None:
+            self._not_read(journal, error)
+            return
+        self._warming.discard(journal)
+        outgoing = self._outgoing(journal)
+        if outgoing is None:
+            return
+        drift = self.ledger.drift()
+        records = cast("Sequence[MessageRecord]", result)
+        outgoing.warmed({each.number: publication_of(each, drift) for each in records})
+        self._go_on(journal)
+
+    def _not_read(self, journal: SessionJournal, error: Exception) -> None:
+        """What a session needs can't be read; its client waits until that is tried again."""
+        self._unread.add(journal)
+        self._core.tell(StoreFailed(store=str(self._store), error=error))
+
+    def _read_again(self) -> None:
+        unread, self._unread = self._unread, set()
+        for journal in unread:
+            self._warming.discard(journal)
+            outgoing = self._outgoing(journal)
+            if outgoing is not None:
+                outgoing.shelf.not_fetched()
+                self._go_on(journal)
+
+    def _go_on(self, journal: SessionJournal) -> None:
+        session = self._sessions.get(journal.client_id)
+        if session is not None:
+            self._later(session)
+
+    def _outgoing(self, journal: SessionJournal) -> DurableOutgoing | None:
+        """The outgoing side of a journal's session; None: it is no more."""
+        session = self._sessions.get(journal.client_id)
+        if session is None or session.journal is not journal:
+            return None
+        assert isinstance(session.outgoing, DurableOutgoing)
+        return session.outgoing
+
+
+def _ignore(result: object, error: Exception | None) -> None:
+    """What has expired is looked for again later."""
