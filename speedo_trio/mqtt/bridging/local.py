@@ -207,6 +207,10 @@ class Local:
         self._pass_on(frame)
         return True
 
+    def put_run(self, frames: bytes, number: int) -> None:
+        """Pass on several at once."""
+        self._pass_on(frames)
+
     def answer(self, frame: bytes) -> None:
         """Answers."""
         self._pass_on(frame)
