@@ -46,8 +46,8 @@ class Mailbox:
     __slots__ = (
         "_answer_bytes",
         "_answers",
-        "_asides",
         "_closed",
+        "_counts",
         "_dirty",
         "_entered",
         "_fresh",
@@ -87,11 +87,12 @@ class Mailbox:
         self._too_slow = too_slow
         self._entered = False  # among the dirty
         self._fresh: list[bytes] = []  # put in this turn
-        self._asides: list[int] = []  # where answers are in it
-        # Of the turn in which the room ran out: frames, and whether they are messages.
-        self._turn: deque[tuple[bytes, bool]] = deque()
+        # How many messages there are at a place in it where there isn't one: none in an answer.
+        self._counts: dict[int, int] = {}
+        # Of the turn in which the room ran out: frames, and how many messages they are.
+        self._turn: deque[tuple[bytes, int]] = deque()
         self._rest: memoryview | None = None  # of a frame whose beginning was written
-        self._torn = False  # and that frame is a message
+        self._torn = 0  # the messages in that frame
         self._outbox: Outbox[bytes] = Outbox(limits, len)
         self._answers: deque[tuple[int, bytes]] = deque()  # and after how many stored frames
         self._answer_bytes = 0
@@ -108,13 +109,13 @@ class Mailbox:
     @property
     def waiting(self) -> int:
         """Messages that wait for room; one of which a part was written is among them."""
-        return self._torn + sum(message for _, message in self._turn) + len(self._outbox)
+        return self._torn + sum(messages for _, messages in self._turn) + len(self._outbox)
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the messages that wait for room."""
         rest = len(self._rest) if self._torn and self._rest else 0
-        turn = sum(len(frame) for frame, message in self._turn if message)
+        turn = sum(len(frame) for frame, messages in self._turn if messages)
         return rest + turn + self._outbox.bytes
 
     @property
@@ -142,6 +143,16 @@ class Mailbox:
         self._mailed += 1
         return True
 
+    def put_run(self, frames: bytes, number: int) -> None:
+        """Send several messages at the end of the turn; only while it is not congested."""
+        if self._closed:
+            return
+        if not self._entered:
+            self._enter()
+        self._counts[len(self._fresh)] = number
+        self._fresh.append(frames)
+        self._mailed += number
+
     def answer(self, frame: bytes) -> None:
         """The same for a frame that is no message, and so is never dropped."""
         if self._closed:
@@ -149,7 +160,7 @@ class Mailbox:
         if not self.congested:
             if not self._entered:
                 self._enter()
-            self._asides.append(len(self._fresh))
+            self._counts[len(self._fresh)] = 0
             self._fresh.append(frame)
         elif self._answers and not self._may_wait(frame):
             self._too_slow(f"{len(self._answers)} answers wait")
@@ -169,13 +180,14 @@ class Mailbox:
                 self.pump()
             return
         self._fresh = []
-        asides, self._asides = self._asides, []
+        counts, self._counts = self._counts, {}
         size = len(fresh[0]) if len(fresh) == 1 else sum(map(len, fresh))
         if size <= self._line.room:
             self.sent += size
             self._line.send_nowait(fresh[0] if len(fresh) == 1 else b"".join(fresh))
         else:
-            self._turn.extend((frame, place not in asides) for place, frame in enumerate(fresh))
+            for place, frame in enumerate(fresh):
+                self._turn.append((frame, counts.get(place, 1)))
             self.pump()
 
     def pump(self) -> None:
@@ -192,7 +204,7 @@ class Mailbox:
                 self._rest = memoryview(frame)[room:]
                 frame = memoryview(frame)[:room]
             else:
-                self._torn = False
+                self._torn = 0
             batch.append(frame)
             room -= len(frame)
         if batch:
@@ -211,11 +223,11 @@ class Mailbox:
         self.flush()
         self._closed = True
         done = self._write_last(self._rest or b"", last)
-        self.lost = self.waiting - (self._torn and done)
+        self.lost = self.waiting - self._torn * done
         self._turn.clear()
         self._outbox.clear()
         self._answers.clear()
-        self._rest, self._torn = None, False
+        self._rest, self._torn = None, 0
         self.congested = False
         return done
 
@@ -262,5 +274,5 @@ class Mailbox:
             answer = self._answers.popleft()[1]
             self._answer_bytes -= len(answer)
             return answer
-        self._torn = bool(self._outbox)
+        self._torn = 1 if self._outbox else 0
         return self._outbox.take_one()

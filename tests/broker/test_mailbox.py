@@ -53,6 +53,31 @@ def test_it_is_among_the_dirty_once_a_turn() -> None:
     assert desk.dirty == [desk.mailbox]
 
 
+def test_several_messages_in_one_piece() -> None:
+    """They are counted each, and what has no room waits in order."""
+    desk = Desk(room=100)
+    desk.mailbox.put_run(b"123", 3)
+    desk.put(b"4")
+    assert [b"1234"] == desk.line.written
+    assert (4, 0, 0, 0) == desk.counts
+
+
+def test_several_messages_without_room() -> None:
+    """They wait, are torn apart by the room only, and are lost as what they are."""
+    desk = Desk(room=2)
+    desk.mailbox.put_run(b"123", 3)
+    desk.mailbox.answer(b"!")
+    desk.put(b"4")
+
+    assert [b"12"] == desk.line.written
+    assert 4 == desk.mailbox.waiting
+    assert desk.mailbox.congested
+    desk.mailbox.close()
+    assert 1 == desk.mailbox.lost
+    desk.mailbox.put_run(b"56", 2)
+    assert 3 == desk.mailbox.delivered
+
+
 def test_answers_leave_with_the_turn() -> None:
     """In their order; they are no messages, and counted as none."""
     desk = Desk(room=100)

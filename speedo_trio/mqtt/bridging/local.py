@@ -215,6 +215,10 @@ class Local:
         self._passage.put(frame)
         return True
 
+    def put_run(self, frames: bytes, number: int) -> None:
+        """Pass on several at once."""
+        self._pass_on(frames)
+
     def answer(self, frame: bytes) -> None:
         """Answers, which leave when what they promise is written down."""
         self._passage.hold()

@@ -5,6 +5,7 @@ This ends the tour of the state machine.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from speedo_trio.errors import HandlerError, MQTTError, TopicError
@@ -39,6 +40,7 @@ from speedo_trio.mqtt.state.publishing import (
     on_pubrec,
     on_pubrel,
 )
+from speedo_trio.mqtt.state.runs import on_answer_run, on_publish_run, one_by_one
 from speedo_trio.mqtt.state.subscribing import on_subscribe, on_unsubscribe
 from speedo_trio.mqtt.wire.packets import (
     Auth,
@@ -55,6 +57,7 @@ from speedo_trio.mqtt.wire.packets import (
 )
 from speedo_trio.mqtt.wire.reader import PacketReader
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+from speedo_trio.mqtt.wire.runs import AnswerRun, PublishRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.outside import Outside
     from speedo_trio.mqtt.state.sessions import Sessions
     from speedo_trio.mqtt.wire.packets import Packet
+    from speedo_trio.mqtt.wire.runs import Run
     from speedo_trio.mqtt.wire.versions import Version
 
 TURN: Final = 2000
@@ -154,9 +158,8 @@ class Client(Machine):
     ask: Ask | None
     heard: float
     judge: Callable[[Verdict, float], None] | None
-    packets: int
     refused: int
-    rest: Iterator[Packet] | None
+    rest: Iterator[Packet | Run] | None
     taken: int
     version: Version | None
 
@@ -177,11 +180,11 @@ class Client(Machine):
 
     def receive_data(self, data: bytes, now: float, turn: int = TURN) -> Outcome:
         """Do what the next bytes of the stream ask for, as far as packets are complete."""
-        packets = self._reader.feed(data)
-        self.packets += len(packets)
-        return self.receive_many(packets, now, turn)
+        return self.receive_many(self._reader.feed_runs(data), now, turn)
 
-    def receive_many(self, packets: Iterable[Packet], now: float, turn: int = TURN) -> Outcome:
+    def receive_many(
+        self, packets: Iterable[Packet | Run], now: float, turn: int = TURN
+    ) -> Outcome:
         """Do what packets ask for, up to the first ask.
 
         Args:
@@ -207,6 +210,11 @@ class Client(Machine):
         return self._go_on(now, turn)
 
     @property
+    def packets(self) -> int:
+        """Packets that have come, of those that `receive_data` and `hear` were given."""
+        return self._reader.count
+
+    @property
     def hears(self) -> bool:
         """Whether packets wait, and `hear` may be called."""
         rest = self.rest
@@ -226,8 +234,7 @@ class Client(Machine):
             raise HandlerError("hear() while nothing waits; allowed is receive_data()")
         try:
             later = self._set_aside(now)
-            packets = self._reader.feed(data)
-            self.packets += len(packets)
+            packets = self._reader.feed_runs(data)
             if self.rest is later:
                 self._sort(packets, later, now)
         except MQTTError as error:
@@ -336,7 +343,7 @@ class Client(Machine):
             self.speak()
         return None
 
-    def _work_through(self, rest: Iterator[Packet], now: float, turn: int) -> Outcome:
+    def _work_through(self, rest: Iterator[Packet | Run], now: float, turn: int) -> Outcome:
         """The loop. A plain PUBLISH, which most packets are, is dealt with here, without a call.
 
         Raises:
@@ -359,6 +366,12 @@ class Client(Machine):
                         packet.topic, packet.payload, 0, False, None, client_id, now, {family: raw}
                     )
                 )
+            elif isinstance(packet, (PublishRun, AnswerRun)):
+                done, left = self._do_run(packet, now)
+                if left is not None:
+                    self.rest = one_by_one(chain((left,), rest))
+                    return self._work_through(self.rest, now, turn - work - done)
+                work += done
             else:
                 ask = table.get(type(packet), on_what_is_wrong)(self, packet, now)
                 if ask is not None:  # the next packets wait [MQTT-4.6.0-2] [MQTT-4.6.0-3]
@@ -371,6 +384,14 @@ class Client(Machine):
                 return MORE
         self.rest = None
         return None
+
+    def _do_run(self, run: Run, now: float) -> tuple[int, Run | None]:
+        """Do what can be done together; how much work that was, and what is left."""
+        if isinstance(run, PublishRun):
+            work = on_publish_run(self, run, now)
+            return work, None if work else run
+        number = on_answer_run(self, run, now)
+        return number, None if number == len(run) else run.after(number)
 
     def _hold(self, now: float) -> Outcome:
         """Let the packets wait that are left, but for those which need not.
@@ -396,14 +417,14 @@ class Client(Machine):
         self._sort(rest, later, now)
         return later
 
-    def _sort(self, packets: Iterable[Packet], later: Later, now: float) -> None:
+    def _sort(self, packets: Iterable[Packet | Run], later: Later, now: float) -> None:
         """Do what is done at once, and let the rest wait.
 
         Raises:
             MQTTError: What ends the connection.
         """
         table = TRANSITIONS[State.CONNECTED]
-        for packet in packets:
+        for packet in one_by_one(packets):
             if type(packet) in AT_ONCE or (type(packet) is PingReq and self.crowds):
                 table[type(packet)](self, packet, now)
                 if self.rest is not later:  # that has ended the connection

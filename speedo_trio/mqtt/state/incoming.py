@@ -6,10 +6,14 @@ Next: `speedo_trio.mqtt.state.session`.
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from speedo_trio.errors import MQTTError
 from speedo_trio.mqtt.state.aliases import AliasesIn
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 class Arrival(Enum):
@@ -75,6 +79,29 @@ class Incoming:
         """A QoS 2 message was published: its identifier is held until PUBREL [MQTT-4.3.3-10]."""
         self.held.add(packet_id)
         self._unfinished.add(packet_id)
+
+    def takes_run(self, packet_ids: Sequence[int], qos: int) -> bool:
+        """Whether `arrive` would call each of several new ones NEW, one held after the other."""
+        if not self.held.isdisjoint(packet_ids):
+            return False
+        if qos == 1:
+            return len(self._unfinished) < self._most
+        several = len(packet_ids)
+        return len(self._unfinished) + several <= self._most and len({*packet_ids}) == several
+
+    def hold_run(self, packet_ids: Iterable[int]) -> None:
+        """`hold` for several."""
+        self.held.update(packet_ids)
+        self._unfinished.update(packet_ids)
+
+    def release_run(self, packet_ids: Iterable[int]) -> int:
+        """`release` for the first ones that are held; how many those were."""
+        number = 0
+        for packet_id in packet_ids:
+            if not self.release(packet_id):
+                break
+            number += 1
+        return number
 
     def release(self, packet_id: int) -> bool:
         """PUBREL has come [MQTT-4.3.3-12]; whether the identifier was held."""

@@ -29,5 +29,8 @@ class Line(Protocol):
         What is put while the line is not congested must not be dropped, but with the connection.
         """
 
+    def put_run(self, frames: bytes, number: int) -> None:
+        """Send several messages at the end of the turn; only while it is not congested."""
+
     def answer(self, frame: bytes) -> None:
         """Send what is never dropped."""

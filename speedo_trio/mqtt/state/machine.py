@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.sessions import Sessions
     from speedo_trio.mqtt.wire.packets import Connect, Packet
     from speedo_trio.mqtt.wire.properties import Properties
+    from speedo_trio.mqtt.wire.runs import Run
 
 A = TypeVar("A", bound=Ask)
 
@@ -70,7 +71,6 @@ class Machine:
         "line",
         "outside",
         "pace",
-        "packets",
         "plain",
         "pressure",
         "problems",
@@ -87,7 +87,7 @@ class Machine:
     pace: Pace | None
     """How fast the client may publish; None: as fast as it can. `Client` sets it."""
 
-    def __init__(  # noqa: PLR0915  # they say what a connection has, one each
+    def __init__(
         self,
         capabilities: Capabilities,
         sessions: Sessions,
@@ -141,7 +141,7 @@ class Machine:
         """When it is to be connected."""
         self.steps: int = 0
         """Those of an authentication that goes on; 0: none does."""
-        self.rest: Iterator[Packet] | None = None
+        self.rest: Iterator[Packet | Run] | None = None
         """Packets that have not been looked at."""
         self.ask: Ask | None = None
         """What the host is asked."""
@@ -149,8 +149,6 @@ class Machine:
         """Who gets the verdict, and when it came."""
         self.answers: list[bytes] = []
         """Frames that answer what was received together; they go out joined."""
-        self.packets: int = 0
-        """Packets that have come."""
         self.answered: int = 0
         """Answers that were sent."""
         self.crowds: list[Crowd] = []
@@ -190,6 +188,11 @@ class Machine:
             frame = answers[0] if len(answers) == 1 else b"".join(answers)
             answers.clear()  # before, as the line may find that this is the end, and say so
             self.line.answer(frame)
+
+    def answer_run(self, frames: bytes, number: int) -> None:
+        """Answer several packets."""
+        self.answers.append(frames)
+        self.answered += number - 1  # `speak` counts one
 
     def fail(
         self,

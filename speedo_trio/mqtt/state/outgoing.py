@@ -32,10 +32,11 @@ from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.outbox import Put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.state.line import Line
+    from speedo_trio.mqtt.state.publication_run import PublicationRun
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.pubsub.publication import Publication
     from speedo_trio.pubsub.subscriber import Terms
@@ -254,6 +255,43 @@ class Outgoing:
         retain = own.retain_as_published and publication.retain
         return self._send_at_most_once((publication, 0, retain, own.identifiers, None, 0), 0)
 
+    def takes_run(self, run: PublicationRun, terms: Terms) -> bool:
+        """Whether all of a run would be sent right now, each message in the usual way."""
+        own: MQTTTerms = terms  # type: ignore[assignment]  # as above
+        line = self._line
+        if (
+            line is None
+            or line.congested
+            or not own.plain
+            or own.no_local
+            or self._aliases is not None
+            or run.size > self._limit
+            or (self.may_receive is not None and not self.may_receive(run.topic))
+        ):
+            return False
+        if not (run.qos and own.qos):
+            return True
+        inflight = len(self._published) + len(self._released)
+        return (
+            not self._backlog
+            and not self._again
+            and len(run) <= min(self._quota, self._window - inflight)
+        )
+
+    def deliver_run(self, run: PublicationRun, terms: Terms) -> None:
+        """Send a run, which `takes_run` has said is possible."""
+        own: MQTTTerms = terms  # type: ignore[assignment]  # as above
+        line, number, qos = self._line, len(run), min(own.qos, run.qos)
+        assert line is not None
+        if not qos:
+            line.put_run(run.frames(self._family, self._encode), number)
+            return
+        packet_ids = self._free_ids(number)
+        self._published.update(zip(packet_ids, run.messages(qos), strict=True))
+        self._last_id = packet_ids[-1]
+        self._quota -= number
+        line.put_run(run.shared(self._version, qos).packets(packet_ids), number)
+
     def lacks_room(self, publication: Publication) -> bool:
         """Whether a publication that has to wait would find no room."""
         return self._backlog.lacks_room(len(publication.topic) + len(publication.payload))
@@ -313,6 +351,35 @@ class Outgoing:
             del self._published[packet_id]
             self._released[packet_id] = 0
         return step
+
+    def acknowledge_run(self, kind: PacketType, packet_ids: Iterable[int]) -> int:
+        """The same for the first ones of several that say success and are what is expected.
+
+        Returns:
+            How many those were. For the others call `acknowledge`.
+        """
+        number, step = 0, STEPS[kind, False]
+        published, released, uncharged = self._published, self._released, self._uncharged
+        for packet_id in packet_ids:
+            message = published.get(packet_id)
+            if message is not None:
+                progress = message[1]
+            else:
+                progress = Progress.RELEASED if packet_id in released else Progress.UNKNOWN
+            made = step[progress]
+            if made is Step.DONE and packet_id not in uncharged:
+                if message is not None:
+                    del published[packet_id]
+                else:
+                    del released[packet_id]
+                self._quota += 1
+            elif made is Step.RELEASE:
+                del published[packet_id]
+                released[packet_id] = None
+            else:
+                break
+            number += 1
+        return number
 
     @property
     def orphans(self) -> list[tuple[bytes, Publication]]:
@@ -494,6 +561,24 @@ class Outgoing:
             self._uncharged.discard(packet_id)
         else:
             self._quota += 1
+
+    def _free_ids(self, number: int) -> Sequence[int]:
+        """The next identifiers in the circle that nothing in flight has."""
+        first = self._last_id + 1
+        packet_ids = range(first, first + number)
+        if (
+            packet_ids[-1] <= MOST_IDS
+            and self._published.keys().isdisjoint(packet_ids)
+            and self._released.keys().isdisjoint(packet_ids)
+        ):
+            return packet_ids
+        found: list[int] = []
+        last = self._last_id
+        while len(found) < number:
+            self._last_id = self.free_id()
+            found.append(self._last_id)
+        self._last_id = last
+        return found
 
     def free_id(self) -> int:
         """The next identifier in the circle that nothing in flight has [MQTT-2.2.1-4]."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from speedo_trio.mqtt.state.publication import MQTTPublication
+    from speedo_trio.mqtt.state.publication_run import PublicationRun
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.mqtt.wire.reason_codes import ReasonCode
@@ -53,6 +54,14 @@ class Hub(Protocol):
         Raises:
             TopicError: The broker doesn't allow the topic; nobody got it.
             RetainedFull: Everybody got it, but it can't be retained.
+        """
+
+    def publish_run(self, run: PublicationRun) -> int | None:
+        """Deliver all of a run to all who are subscribed, if all of them take it right now.
+
+        Returns:
+            How many they were; None: nothing was done, so publish one by one. None too if it has
+            QoS 1 or 2 and nobody is subscribed, so that `why_untaken` can be asked.
         """
 
     def why_untaken(self, publication: MQTTPublication) -> ReasonCode:

@@ -1,6 +1,6 @@
 """An MQTT publication: what a client published, with its QoS and properties.
 
-Next: `speedo_trio.mqtt.state.terms`.
+Next: `speedo_trio.mqtt.state.publication_run`.
 """
 
 from __future__ import annotations

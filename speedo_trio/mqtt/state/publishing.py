@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DOLLAR: Final = 0x24
 SUCCESS: Final = ReasonCode.SUCCESS
+ANSWERS: Final = {1: PacketType.PUBACK, 2: PacketType.PUBREC}
+"""What answers a PUBLISH, by its QoS."""
 _OWN: Final = b"$SYS"
 
 
@@ -180,7 +182,7 @@ def _take(
     if qos and (taken or publication is None or machine.version is not FIVE):
         if qos == 2:
             session.incoming.hold(packet.packet_id)
-        machine.answers.append(encode_answer(_ANSWERS[qos], packet.packet_id))  # [MQTT-2.2.1-5]
+        machine.answers.append(encode_answer(ANSWERS[qos], packet.packet_id))  # [MQTT-2.2.1-5]
     elif qos:
         _answer_untaken(machine, packet, session, publication)
     pressure = machine.pressure
@@ -201,7 +203,7 @@ def _answer_untaken(
         return
     if packet.qos == 2:
         session.incoming.hold(packet.packet_id)
-    frame = encode_answer(_ANSWERS[packet.qos], packet.packet_id)
+    frame = encode_answer(ANSWERS[packet.qos], packet.packet_id)
     machine.answers.append(_with_reason(frame, reason) if reason else frame)
 
 
@@ -227,7 +229,7 @@ def _refuse(machine: Machine, packet: Publish, reason: ReasonCode, text: str = "
     packet_id, session = packet.packet_id, machine.session
     if not packet.qos or session is None:
         return
-    kind = _ANSWERS[packet.qos]
+    kind = ANSWERS[packet.qos]
     if machine.version is not FIVE:
         if packet.qos == 2:
             session.incoming.hold(packet_id)
@@ -256,9 +258,6 @@ def _acknowledged(
         machine.answers.append(frame)
     elif step is Step.WRONG:
         raise wrong(f"{kind.name} {packet_id} is no answer to what was sent with that identifier")
-
-
-_ANSWERS: Final = {1: PacketType.PUBACK, 2: PacketType.PUBREC}
 
 
 def _with_reason(frame: bytes, reason: ReasonCode) -> bytes:

@@ -1,6 +1,6 @@
 """SUBSCRIBE and UNSUBSCRIBE.
 
-Next: `speedo_trio.mqtt.state.client`.
+Next: `speedo_trio.mqtt.state.runs`.
 """
 
 from __future__ import annotations

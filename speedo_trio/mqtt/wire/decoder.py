@@ -1,6 +1,6 @@
 """The decoder: makes a packet of a whole body, for every type but CONNECT (see `connect`).
 
-Next: `speedo_trio.mqtt.wire.reader`, which finds the bodies.
+Next: `speedo_trio.mqtt.wire.runs`.
 """
 
 from __future__ import annotations

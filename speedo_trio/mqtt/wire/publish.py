@@ -5,13 +5,16 @@ This ends the tour of the codec.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from speedo_trio.errors import UnsendablePacket
 from speedo_trio.mqtt.wire.fields import MOST_BYTES, write_variable
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.property_list import NO_PROPERTIES
 from speedo_trio.mqtt.wire.versions import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FIRST_BYTES: Final = {
     (qos, retain, dup): bytes((PacketType.PUBLISH << 4 | dup << 3 | qos << 1 | retain,))
@@ -118,12 +121,57 @@ def share_publish(
     return SharedPublish(b"".join((length, size.to_bytes(2), topic)), properties + payload)
 
 
+class SharedRun:
+    """PUBLISHes with QoS 1 or 2 to one topic for many receivers, but for the packet identifiers."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: list[bytes]) -> None:
+        """Args: of each packet what comes before the identifier, that, and what comes behind it."""
+        self._parts = parts
+
+    def packets(self, packet_ids: Iterable[int]) -> bytes:
+        """Give the packets for one receiver; the identifiers are 1 to 65535, one for each."""
+        parts = self._parts.copy()
+        parts[1::3] = [packet_id.to_bytes(2) for packet_id in packet_ids]
+        return b"".join(parts)
+
+
+def share_run(topic: bytes, payloads: Iterable[bytes], qos: int, version: Version) -> SharedRun:
+    """Encode what all receivers of several PUBLISHes get that have no properties.
+
+    Args:
+        topic: A topic name that has been checked, of 65,535 bytes at most.
+        payloads: That of each.
+        qos: 1 or 2.
+        version: What the receivers speak.
+    """
+    name = len(topic).to_bytes(2) + topic
+    properties = NO_PROPERTIES if version is Version.MQTT_5_0 else b""
+    first, other = FIRST_BYTES[qos, False, False], len(name) + 2 + len(properties)
+    heads: dict[int, bytes] = {}
+    parts: list[bytes] = []
+    for payload in payloads:
+        size = len(payload)
+        head = heads.get(size)
+        if head is None:
+            head = heads[size] = b"".join((first, write_variable(other + size), name))
+        parts += (head, b"", properties + payload)
+    return SharedRun(parts)
+
+
 def encode_answer(kind: PacketType, packet_id: int) -> bytes:
     """Give a PUBACK, PUBREC, PUBREL or PUBCOMP that says success, the same in all versions.
 
     The packet identifier is one that is known to be right: 1 to 65535.
     """
     return _ANSWERS[kind] + packet_id.to_bytes(2)
+
+
+def encode_answers(kind: PacketType, id_bytes: Iterable[bytes]) -> bytes:
+    """The same for several: the two bytes of each identifier."""
+    head = _ANSWERS[kind]
+    return head + head.join(id_bytes)
 
 
 def _too_long(topic: bytes) -> UnsendablePacket:

@@ -7,12 +7,17 @@ How it works: one loop takes the packets that make up nearly all traffic, and ar
 out of the chunk: PUBLISH without properties, to a name that is known, and its answers without a
 reason. All else, and all that is wrong, goes to `decoder`, which knows every rule.
 
+Of packets that are much alike it makes a run, for who wants that.
+
 Next: `speedo_trio.mqtt.wire.encoder`, the other direction.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from array import array
+from sys import byteorder
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from speedo_trio.errors import ConfigError, IncompleteFrame, MalformedPacket, MQTTError
 from speedo_trio.mqtt.wire.body import Body
@@ -20,15 +25,19 @@ from speedo_trio.mqtt.wire.connect import decode_connect, read_level, version_of
 from speedo_trio.mqtt.wire.decoder import check_head, decode_body
 from speedo_trio.mqtt.wire.known_topics import KNOWN, learn
 from speedo_trio.mqtt.wire.packet_types import PacketType
-from speedo_trio.mqtt.wire.packets import PubAck, PubComp, Publish, PubRec, PubRel
+from speedo_trio.mqtt.wire.packets import Publish
 from speedo_trio.mqtt.wire.properties import MOST_VARIABLE
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+from speedo_trio.mqtt.wire.runs import ANSWERS, MOST_RUN, AnswerRun, PublishRun
 from speedo_trio.mqtt.wire.versions import BRIDGE_BIT, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from speedo_trio.mqtt.wire.packets import Packet
+    from speedo_trio.mqtt.wire.runs import Run
+
+P = TypeVar("P")
 
 MOST_PACKET_BYTES: Final = MOST_VARIABLE + 5
 """The largest packet that the standard allows, its fixed header included (section 2.1.4)."""
@@ -46,26 +55,28 @@ _PUBLISH: Final = {
     if qos or not dup
 }
 _ANSWERS: Final[dict[int, Callable[[int, ReasonCode, None], Packet]]] = {
-    0x40: PubAck,
-    0x50: PubRec,
-    0x62: PubRel,
-    0x70: PubComp,
+    kind << 4 | 2 * (kind is PacketType.PUBREL): make for kind, make in ANSWERS.items()
 }
+_ANSWER_RUNS: Final = {
+    head: re.compile(rb"(?:%c\x02(?:[^\0].|\0[^\0])){2,%d}" % (head, MOST_RUN), re.DOTALL)
+    for head in _ANSWERS
+}
+"""Answers that say success, with identifiers that are not 0."""
 
 
-class _PacketsThenError:
+class _PacketsThenError(Generic[P]):
     """The packets before an error, then the error. Like a list, it can be iterated again."""
 
     __slots__ = ("_error", "_packets")
 
-    def __init__(self, packets: list[Packet], error: MQTTError) -> None:
+    def __init__(self, packets: list[P], error: MQTTError) -> None:
         self._packets = packets
         self._error = error
 
     def __len__(self) -> int:
         return len(self._packets)
 
-    def __iter__(self) -> Iterator[Packet]:
+    def __iter__(self) -> Iterator[P]:
         yield from self._packets
         # A new one each time: an exception that is raised again drags its old traceback along.
         raise type(self._error)(*self._error.args)
@@ -86,7 +97,7 @@ class PacketReader:
         ConfigError: The limit is not allowed.
     """
 
-    __slots__ = ("_error", "_held", "_limit", "_needed", "level", "version")
+    __slots__ = ("_error", "_held", "_limit", "_needed", "count", "level", "version")
 
     def __init__(self, version: Version | None = None, *, limit: int = MOST_PACKET_BYTES) -> None:
         self.version = version
@@ -96,6 +107,8 @@ class PacketReader:
         """The protocol level of the CONNECT, with the bit of a bridge: for an answer to one that is
         not spoken here. None when none has come, or its protocol's name is not one of MQTT's."""
         self.limit = limit
+        self.count: int = 0
+        """Packets that have come, each of a run."""
         self._held = bytearray()
         self._needed = 0
         self._error: MQTTError | None = None
@@ -118,7 +131,7 @@ class PacketReader:
         """The bytes now held of an unfinished packet, its fixed header included."""
         return len(self._held)
 
-    def feed(self, data: bytes) -> list[Packet] | _PacketsThenError:
+    def feed(self, data: bytes) -> list[Packet] | _PacketsThenError[Packet]:
         """Take the next bytes of the stream and give the packets that they complete.
 
         Iterate over the result; what it raises ends the connection.
@@ -134,6 +147,16 @@ class PacketReader:
             MQTTError: From the result, never from the call. From then on the stream has no
                 meaning: nothing is held, and each further call gives the same error.
         """
+        # Without runs there are none among the packets.
+        return cast("list[Packet] | _PacketsThenError[Packet]", self._feed(data, runs=False))
+
+    def feed_runs(self, data: bytes) -> list[Packet | Run] | _PacketsThenError[Packet | Run]:
+        """`feed`, with a run for several packets where one can be made."""
+        return self._feed(data, runs=True)
+
+    def _feed(
+        self, data: bytes, *, runs: bool
+    ) -> list[Packet | Run] | _PacketsThenError[Packet | Run]:
         if self._held or self._error is not None:
             if self._error is not None:
                 return _PacketsThenError([], self._error)
@@ -142,12 +165,14 @@ class PacketReader:
                 return []
             data = b"".join((self._held, data))
             self._held.clear()
-        packets: list[Packet] = []
+        packets: list[Packet | Run] = []
         try:
-            rest = self._cut(data, packets)
+            rest = self._cut(data, packets, runs=runs)
         except MQTTError as error:
             self._error = error.with_traceback(None)  # its frames would keep the chunk alive
             return _PacketsThenError(packets, self._error)
+        finally:
+            self.count += len(packets)
         if rest < len(data):
             self._held += data[rest:]
         return packets
@@ -164,7 +189,9 @@ class PacketReader:
                 "it may end only between packets"
             )
 
-    def _cut(self, data: bytes, packets: list[Packet]) -> int:  # noqa: C901  # no call a packet
+    def _cut(  # noqa: C901, PLR0912, PLR0915  # no call a packet
+        self, data: bytes, packets: list[Packet | Run], *, runs: bool
+    ) -> int:
         """Append the packets in `data`; give where the unfinished one begins, set `_needed`.
 
         A packet that is not one of the frequent kind, or not as it should be, falls through to
@@ -208,12 +235,31 @@ class PacketReader:
                         and (packet_id or not qos)
                         and not (five and data[at - 1])
                     ):
+                        if (
+                            runs
+                            and end < available
+                            and data[end] == head
+                            and not (retain or dup)
+                            and (run := self._run(data, start, name + len(topic), end, topic, qos))
+                        ):
+                            append(run)
+                            start = run.end
+                            continue
                         raw = data[start:end] if head == _PLAIN else None
                         payload = data[at:end]
                         append(Publish(topic, payload, qos, retain, dup, packet_id, None, raw))
                         start = end
                         continue
                 elif size == 2 and head in _ANSWERS and (data[body] or data[body + 1]):
+                    if (
+                        runs
+                        and end < available
+                        and data[end] == head
+                        and (found := _ANSWER_RUNS[head].match(data, start))
+                    ):
+                        append(self._answer_run(head, found[0]))
+                        start = found.end()
+                        continue
                     packet_id = (data[body] << 8) + data[body + 1]
                     append(_ANSWERS[head](packet_id, success, None))
                     start = end
@@ -225,7 +271,80 @@ class PacketReader:
             self._read(data, start, packets)
         return start
 
-    def _read_first(self, data: bytes, packets: list[Packet]) -> int:
+    def _run(
+        self, data: bytes, start: int, named: int, end: int, topic: bytes, qos: int
+    ) -> PublishRun | None:
+        """The PUBLISHes from `start` on that make up a run; None when there is only one.
+
+        Args:
+            data: What has come.
+            start: Where the first one begins.
+            named: Where its topic ends.
+            end: Where it ends.
+            topic: Its topic.
+            qos: Its QoS.
+        """
+        version = self.version
+        assert version is not None
+        five, available = version is Version.MQTT_5_0, len(data)
+        skipped = 2 * bool(qos) + five
+        prefix, size = data[start:named], end - start
+        names, ends = [named], [end]
+        while len(ends) < MOST_RUN:
+            if not data.startswith(prefix, end):
+                other = self._same_topic(data, end, prefix, len(topic) + 2)
+                if other is None or other[1] < len(other[0]) + skipped:
+                    break
+                prefix, size = other
+            named = end + len(prefix)
+            if (
+                end + size > available
+                or (qos and not (data[named] or data[named + 1]))
+                or (five and data[named + skipped - 1])
+            ):
+                break
+            end += size
+            names.append(named)
+            ends.append(end)
+        if len(ends) == 1:
+            return None
+        self.count += len(ends) - 1
+        return PublishRun(topic, qos, version, data, start, names, ends)
+
+    def _same_topic(
+        self, data: bytes, start: int, prefix: bytes, name: int
+    ) -> tuple[bytes, int] | None:
+        """A PUBLISH like the one before, but for its size: what it begins with, and its size.
+
+        Args:
+            data: What has come.
+            start: Where it begins.
+            prefix: What the one before begins with, up to the end of its topic.
+            name: So many bytes of that are the topic's, with its length.
+        """
+        if start + 3 > len(data) or data[start] != prefix[0]:
+            return None
+        size, body = data[start + 1], start + 2
+        if size > 0x7F:
+            second = data[body]
+            if not 0 < second < 0x80:
+                return None
+            size, body = size + (second - 1 << 7), body + 1
+        size += body - start
+        if size > self._limit or not data.startswith(prefix[-name:], body):
+            return None
+        return data[start : body + name], size
+
+    def _answer_run(self, head: int, data: bytes) -> AnswerRun:
+        """Answers of four bytes each, that say success."""
+        words = array("H", data)
+        if byteorder == "little":
+            words.byteswap()
+        packet_ids = words[1::2].tolist()
+        self.count += len(packet_ids) - 1
+        return AnswerRun(PacketType(head >> 4), packet_ids)
+
+    def _read_first(self, data: bytes, packets: list[Packet | Run]) -> int:
         """Read a CONNECT, which the first packet must be [MQTT-3.1.0-1]; give where it ends."""
         if data[0] >> 4 != PacketType.CONNECT:
             raise MQTTError(
@@ -243,7 +362,7 @@ class PacketReader:
         packets.append(decode_connect(body, version, bridge=self.level >= BRIDGE_BIT))
         return end
 
-    def _read(self, data: bytes, start: int, packets: list[Packet]) -> int:
+    def _read(self, data: bytes, start: int, packets: list[Packet | Run]) -> int:
         """Read any packet; give where it ends, or 0 when it has not come as a whole."""
         if data[start] == _CONNECT:  # [MQTT-3.1.0-2]
             raise MQTTError("CONNECT comes again; allowed is one", ReasonCode.PROTOCOL_ERROR)

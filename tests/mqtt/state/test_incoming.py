@@ -61,3 +61,19 @@ def test_a_connection_begins_with_none() -> None:
     ]
     with pytest.raises(MQTTError):
         incoming.arrive(3, 2)
+
+
+def test_a_run_is_taken_as_a_whole() -> None:
+    """With QoS 2 each takes a place; with QoS 1 there must be one."""
+    incoming = attached(most=3)
+
+    assert [True, False] == [incoming.takes_run(range(1, last), 2) for last in (4, 5)]
+    assert not incoming.takes_run([1, 1], 2)
+    incoming.hold_run([1, 2, 3])
+    assert {1, 2, 3} == incoming.held
+    assert [False, False] == [incoming.takes_run([4, 5], qos) for qos in (1, 2)]
+    assert 2 == incoming.release_run([1, 2, 4, 3])
+    assert {3} == incoming.held
+    assert [True, True, False] == [
+        incoming.takes_run(ids, qos) for ids, qos in (([4, 4], 1), ([4, 5], 2), ([3, 4], 2))
+    ]

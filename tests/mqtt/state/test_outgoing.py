@@ -10,11 +10,14 @@ from speedo_trio.mqtt.state.capabilities import Capabilities
 from speedo_trio.mqtt.state.flights import Step
 from speedo_trio.mqtt.state.outgoing import MOST_IDS, Outgoing, Receiver
 from speedo_trio.mqtt.state.publication import MQTTPublication
+from speedo_trio.mqtt.state.publication_run import PublicationRun
 from speedo_trio.mqtt.state.terms import MQTTTerms
+from speedo_trio.mqtt.wire.encoder import encode
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.packets import Packet, Publish, PubRel
 from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.mqtt.wire.reader import PacketReader
+from speedo_trio.mqtt.wire.runs import PublishRun
 from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.outbox import OverflowPolicy
 from speedo_trio.pubsub.publication import Publication
@@ -628,3 +631,109 @@ def test_the_end_of_a_session() -> None:
         side.outgoing.unfinished,
     )
     assert not side.outgoing.pump(0)
+
+
+# Runs
+
+
+def run_of(number: int, qos: int = 1) -> PublicationRun:
+    """Messages with payloads 1, 2 and so on."""
+    packets = [
+        Publish(b"a", b"%d" % each, qos, packet_id=each if qos else 0)
+        for each in range(1, number + 1)
+    ]
+    (run,) = PacketReader(V5).feed_runs(b"".join(encode(packet, V5) for packet in packets))
+    assert isinstance(run, PublishRun)
+    return PublicationRun(run, "publisher", 0)
+
+
+def test_a_run_goes_out_as_single_messages_do() -> None:
+    """[MQTT-4.3.2-1] With identifiers of their own; what is in flight is sent again."""
+    side = Side()
+    side.attach()
+    run = run_of(3)
+    assert side.outgoing.takes_run(run, TERMS)
+    side.outgoing.deliver_run(run, TERMS)
+
+    expected = [Publish(b"a", b"%d" % each, 1, packet_id=each) for each in (1, 2, 3)]
+    assert expected == side.sent()
+    assert 3 == side.outgoing.inflight
+    again = side.attach()
+    assert [(packet.packet_id, packet.dup) for packet in only(again, Publish)] == [
+        (1, True),
+        (2, True),
+        (3, True),
+    ]
+
+
+def test_a_run_uses_no_identifier_twice() -> None:
+    """[MQTT-2.2.1-4] At the end of the circle, and where one is in flight."""
+    side = Side()
+    side.attach()
+    side.put()
+    side.outgoing._last_id = MOST_IDS - 1  # 65,534 messages before
+    side.outgoing.deliver_run(run_of(3), TERMS)
+
+    assert [1, MOST_IDS, 2, 3] == [packet.packet_id for packet in side.sent()]
+    side.put()
+    assert [4] == [packet.packet_id for packet in side.sent()]
+
+
+def test_a_run_takes_its_share_of_the_quota() -> None:
+    """[MQTT-4.9.0-1] One that is over it is not taken."""
+    side = Side()
+    side.attach(receive_maximum=4)
+    side.outgoing.deliver_run(run_of(3), TERMS)
+
+    assert 1 == side.outgoing.quota
+    assert not side.outgoing.takes_run(run_of(2), TERMS)
+    assert side.outgoing.takes_run(run_of(2, qos=0), TERMS)
+    assert 2 == side.outgoing.acknowledge_run(PUBACK, [1, 2])
+    assert 3 == side.outgoing.quota
+    assert side.outgoing.takes_run(run_of(2), TERMS)
+
+
+def test_a_run_of_acknowledgements_stops_at_the_first_that_is_none() -> None:
+    """PUBRECs release, PUBCOMPs end, in their order."""
+    side = Side()
+    side.attach()
+    side.outgoing.deliver_run(run_of(3, qos=2), TERMS)
+
+    assert 2 == side.outgoing.acknowledge_run(PUBREC, [2, 1, 2, 3])
+    assert 0 == side.outgoing.acknowledge_run(PUBCOMP, [3])
+    assert 2 == side.outgoing.acknowledge_run(PUBCOMP, [1, 2, 3])
+    assert 1 == side.outgoing.inflight
+
+
+def test_a_run_does_not_pass_what_waits() -> None:
+    """[MQTT-4.6.0-5] Neither what is to be sent again nor what has waited, though there is room."""
+    side = Side()
+    side.attach()
+    side.put()
+    side.line = Line()
+    side.line.congested = True
+    side.outgoing.attach(side.line, Receiver(version=V5), side._overflowed)  # as above
+    side.line.congested = False
+    assert not side.outgoing.takes_run(run_of(2), TERMS)
+    side.outgoing.pump(0)
+    assert side.outgoing.takes_run(run_of(2), TERMS)
+
+    side.line.congested = True
+    side.put()
+    side.line.congested = False
+    assert not side.outgoing.takes_run(run_of(2), TERMS)
+    assert side.outgoing.takes_run(run_of(2, qos=0), TERMS)
+
+
+def test_a_run_of_acknowledgements_gives_back_only_what_was_taken() -> None:
+    """[MQTT-3.3.4-10] A PUBREL that was sent again took nothing of the quota of this connection."""
+    side = Side()
+    side.attach(receive_maximum=5)
+    side.outgoing.deliver_run(run_of(2, qos=2), TERMS)
+    assert 2 == side.outgoing.acknowledge_run(PUBREC, [1, 2])
+    side.attach(receive_maximum=5)
+
+    assert 0 == side.outgoing.acknowledge_run(PUBCOMP, [1, 2])
+    for packet_id in (1, 2):
+        side.acknowledge(PUBCOMP, packet_id)
+    assert (5, 0) == (side.outgoing.quota, side.outgoing.inflight)

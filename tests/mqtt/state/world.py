@@ -10,6 +10,7 @@ from speedo_trio.mqtt.state.capabilities import Capabilities
 from speedo_trio.mqtt.state.client import Client
 from speedo_trio.mqtt.state.machine import State
 from speedo_trio.mqtt.state.publication import MQTTPublication
+from speedo_trio.mqtt.state.publication_run import PublicationRun
 from speedo_trio.mqtt.state.session import Session
 from speedo_trio.mqtt.state.sessions import Sessions
 from speedo_trio.mqtt.state.terms import MQTTTerms
@@ -55,6 +56,21 @@ class Hub:
         if publication.retain:
             self.exchange.retain(publication, now=self.world.now, expires=publication.expires_at)
         return taken
+
+    def publish_run(self, run: PublicationRun) -> int | None:
+        route = self.exchange.routes[run.topic]
+        takers = [(each, terms) for each, terms in route if isinstance(each, Session)]
+        if (
+            self.error is not None
+            or len(takers) < len(route)
+            or (run.qos and not route)
+            or not all(each.outgoing.takes_run(run, terms) for each, terms in takers)
+        ):
+            return None
+        self.published.extend(run.publications)
+        for each, terms in takers:
+            each.outgoing.deliver_run(run, terms)
+        return len(takers)
 
     def why_untaken(self, publication: MQTTPublication) -> ReasonCode:
         audience = [each for each, _ in self.exchange.routes[publication.topic]]
@@ -112,6 +128,11 @@ class Line:
         self.sent += len(frame)
         self.frames.append(frame)
         return True
+
+    def put_run(self, frames: bytes, number: int) -> None:
+        assert not self.congested
+        self.sent += len(frames)
+        self.frames.append(frames)
 
     def answer(self, frame: bytes) -> None:
         self.frames.append(frame)

@@ -15,8 +15,10 @@ from speedo_trio.mqtt.wire.property_list import encode_properties
 from speedo_trio.mqtt.wire.publish import (
     FIRST_BYTES,
     encode_answer,
+    encode_answers,
     encode_publish,
     share_publish,
+    share_run,
 )
 from speedo_trio.mqtt.wire.versions import Version
 from tests.mqtt.wire import strategies
@@ -111,3 +113,35 @@ def test_nothing_in_it() -> None:
     assert encode_publish(b"a", b"") == b"\x30\x04\0\1a\0"
     assert encode_publish(b"a", b"", version=V4) == b"\x30\x03\0\1a"
     assert encode_publish(b"", b"", properties=b"\3\x23\0\1", version=V5) == b"\x30\6\0\0\3\x23\0\1"
+
+
+@given(
+    strategies.topics,
+    st.lists(strategies.payloads, max_size=5),
+    st.sampled_from([1, 2]),
+    strategies.versions,
+    st.integers(1, 60_000),
+)
+def test_a_shared_run(
+    topic: bytes, several: list[bytes], qos: int, version: Version, first: int
+) -> None:
+    """Each packet is as if it had been encoded by itself."""
+    ids = range(first, first + len(several))
+    expected = [
+        encode_publish(topic, payload, qos, packet_id=packet_id, version=version)
+        for payload, packet_id in zip(several, ids, strict=True)
+    ]
+
+    assert b"".join(expected) == share_run(topic, several, qos, version).packets(ids)
+
+
+@pytest.mark.parametrize(
+    "kind", [PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBREL, PacketType.PUBCOMP]
+)
+def test_several_answers(kind: PacketType) -> None:
+    """They are as those of one each."""
+    ids = (1, 255, 256, 65_535)
+
+    assert b"".join(encode_answer(kind, each) for each in ids) == encode_answers(
+        kind, [each.to_bytes(2) for each in ids]
+    )

@@ -23,6 +23,7 @@ from speedo_trio.mqtt.wire.packets import (
 from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.mqtt.wire.reader import MOST_PACKET_BYTES, PacketReader
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+from speedo_trio.mqtt.wire.runs import Run
 from speedo_trio.mqtt.wire.versions import Version
 from tests.mqtt.wire import strategies
 from tests.mqtt.wire.examples import BOTH_WAYS, MQISDP, MQTT, READ_ONLY, V3, V4, V5
@@ -292,10 +293,10 @@ def test_the_work_is_linear() -> None:
     class Counting(PacketReader):
         __slots__ = ()
 
-        def _cut(self, data: bytes, packets: list[Packet]) -> int:
+        def _cut(self, data: bytes, packets: list[Packet | Run], *, runs: bool) -> int:
             nonlocal looked_at
             looked_at += len(data)
-            return super()._cut(data, packets)
+            return super()._cut(data, packets, runs=runs)
 
     data = (with_length(0x30, b"\0\1a" + bytes(10_000)) + PLAIN) * 3
 
