@@ -249,34 +249,43 @@ class Outgoing:
         return self._send_at_most_once((publication, 0, retain, own.identifiers, None), 0)
 
     def takes_run(self, run: PublicationRun, terms: Terms) -> bool:
-        """Whether all of a run would be sent right now, each message in the usual way."""
+        """Whether `deliver_run` does what `deliver` would do with each message of a run.
+
+        What has QoS 0 for the publisher may be dropped. Else all of it must be sent right now or,
+        to a client that is away, find room.
+        """
         own: MQTTTerms = terms  # type: ignore[assignment]  # as above
         line = self._line
-        if (
-            line is None
-            or line.congested
-            or not own.plain
-            or own.no_local
-            or self._aliases is not None
-            or run.size > self._limit
-        ):
+        if not own.plain or own.no_local or self._aliases is not None or run.size > self._limit:
             return False
-        if not (run.qos and own.qos):
+        if not run.qos:
             return True
+        if line is None:
+            return own.qos > 0 and self._backlog.has_room(len(run), run.size)
+        if not own.qos:
+            return not line.congested
         inflight = len(self._published) + len(self._released)
         return (
-            not self._backlog
+            not line.congested
+            and not self._backlog
             and not self._again
             and len(run) <= min(self._quota, self._window - inflight)
         )
 
     def deliver_run(self, run: PublicationRun, terms: Terms) -> None:
-        """Send a run, which `takes_run` has said is possible."""
+        """Send a run, or let it wait; only when `takes_run` has said so."""
         own: MQTTTerms = terms  # type: ignore[assignment]  # as above
         line, number, qos = self._line, len(run), min(own.qos, run.qos)
-        assert line is not None
+        if line is None:  # [MQTT-4.5.0-1]
+            for message in run.messages(qos) if qos else ():
+                self._backlog.put(message, away=True)
+            return
         if not qos:
-            line.put_run(run.frames(self._family, self._encode), number)
+            if line.congested:
+                for publication in run.publications:
+                    line.put(publication.encoded(self._family, self._encode))
+            else:
+                line.put_run(run.frames(self._family, self._encode), number)
             return
         packet_ids = self._free_ids(number)
         self._published.update(zip(packet_ids, run.messages(qos), strict=True))
