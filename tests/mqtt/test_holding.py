@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from speedo_trio.mqtt.hooks import Hooks
 from speedo_trio.mqtt.requests import PublishRequest
 from speedo_trio.mqtt.service import MQTT
 from speedo_trio.mqtt.state.capabilities import Capabilities
+from speedo_trio.mqtt.state.client import Client
 from speedo_trio.mqtt.wire.packets import (
     Disconnect,
     PingReq,
@@ -193,6 +196,22 @@ async def test_a_publisher_that_is_reset(hooks: Hooks) -> None:
 
         assert numbers(7) == await take(slow, 7)
         assert 0 == home.waiting("slow")
+
+
+async def test_nobody_keeps_who_was_held_and_has_gone() -> None:
+    """Though there was to be a look at it in an hour."""
+    async with house() as home:
+        await home.client("slow", "a")
+        publisher = await home.client("publisher")
+        await publisher.send(*messages(20))
+        await home.until_waiting("slow", 5)
+        home.mqtt.disconnect("publisher", None)
+        await until(lambda: len(home.mqtt.sessions()) == 1)
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+
+        names = [each.client_id for each in gc.get_objects() if type(each) is Client]
+        assert ["slow"] == names
 
 
 @HOOKS
