@@ -60,6 +60,9 @@ class Holding:
     def end(self) -> None:
         """The connection has ended, and the client is held no more."""
         self._apart = False
+        if self._watched:
+            self._watched = False
+            self._caretaker.leave(self)
         self._stir()
 
     async def over(self) -> None:

@@ -122,7 +122,7 @@ def test_what_is_left_behind_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "left behind: {'sessions': " in fault(0, 20)
     monkeypatch.undo()
     monkeypatch.setattr("speedo_trio.mqtt.caretaker.Caretaker.leave", lambda *given: None)
-    assert re.search(r"too many: \d+ deadlines", fault(0, 1000))
+    assert re.search(r"too many: \d+ watched", fault(0, 1000))
 
 
 def test_an_error_of_the_protocol_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

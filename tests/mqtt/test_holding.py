@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+from speedo_trio.mqtt.handler import MQTTHandler
 from speedo_trio.mqtt.hooks import Hooks
 from speedo_trio.mqtt.requests import PublishRequest
 from speedo_trio.mqtt.service import MQTT
@@ -193,6 +194,20 @@ async def test_a_publisher_that_is_reset(hooks: Hooks) -> None:
 
         assert numbers(7) == await take(slow, 7)
         assert 0 == home.waiting("slow")
+
+
+async def test_nobody_keeps_who_was_held_and_has_gone() -> None:
+    """Though there was to be a look at it in an hour."""
+    async with house() as home:
+        await home.client("slow", "a")
+        publisher = await home.client("publisher")
+        await publisher.send(*messages(20))
+        await home.until_waiting("slow", 5)
+        home.mqtt.disconnect("publisher", None)
+        await until(lambda: len(home.mqtt.sessions()) == 1)
+
+        watched = home.mqtt._service.caretaker._watched
+        assert [MQTTHandler] == [type(each) for each in watched]  # that of the subscriber
 
 
 @HOOKS

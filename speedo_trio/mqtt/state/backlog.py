@@ -110,6 +110,11 @@ class Backlog:
             self.take()
             self.dropped += 1
 
+    def has_room(self, messages: int, size: int) -> bool:
+        """Whether several messages, of so many bytes together, find room."""
+        limits = self._limits
+        return len(self) + messages <= limits.messages and self.bytes + size <= limits.bytes
+
     def lacks_room(self, size: int) -> bool:
         """Whether a message of so many bytes of topic and payload would be too much."""
         limits = self._limits

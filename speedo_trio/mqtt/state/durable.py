@@ -16,9 +16,10 @@ from speedo_trio.mqtt.state.incoming import Incoming
 from speedo_trio.mqtt.state.outgoing import Outgoing
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.state.shelf import Shelf
+from speedo_trio.mqtt.wire.packet_types import PacketType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.state.crowd import Pressure
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.journal import Journal, SafeLine
     from speedo_trio.mqtt.state.line import Line
     from speedo_trio.mqtt.state.outgoing import Receiver
-    from speedo_trio.mqtt.wire.packet_types import PacketType
+    from speedo_trio.mqtt.state.publication_run import PublicationRun
     from speedo_trio.pubsub.publication import Publication
+    from speedo_trio.pubsub.subscriber import Terms
 
 
 class ColdPublication(MQTTPublication):
@@ -128,6 +130,24 @@ class DurableOutgoing(Outgoing):
             self._released[packet_id] = self._journal.received(message, packet_id)
         return step
 
+    def acknowledge_run(self, kind: PacketType, packet_ids: Sequence[int]) -> int:
+        before = [
+            (packet_id, self._published.get(packet_id), self._released.get(packet_id, 0))
+            for packet_id in packet_ids
+        ]
+        number = super().acknowledge_run(kind, packet_ids)
+        for packet_id, message, row in before[:number]:
+            if message is None:
+                self._journal.complete(row)
+            elif kind is PacketType.PUBREC:
+                self._released[packet_id] = self._journal.received(message, packet_id)
+            else:
+                self._journal.drop(message)
+        return number
+
+    def takes_run(self, run: PublicationRun, terms: Terms) -> bool:
+        return not self._cold and super().takes_run(run, terms)
+
     def clear(self) -> None:
         for message in self._published.values():
             self._journal.drop(message)
@@ -150,6 +170,15 @@ class DurableOutgoing(Outgoing):
 
     def _may_send_again(self) -> bool:
         return not self._cold and super()._may_send_again()
+
+    def _begin_run(
+        self, messages: Sequence[Message], packet_ids: Sequence[int]
+    ) -> Sequence[Message]:
+        if messages[0][1] == 2 and self._hold is not None:
+            kept = self._journal.enqueue_run(messages, packet_ids)
+            self._hold()
+            return kept
+        return self._journal.enqueue_run(messages, packet_ids)
 
     def _send_first(self, message: Message, publication: MQTTPublication, waited: int) -> bool:
         packet_id = self.free_id()
@@ -193,6 +222,10 @@ class DurableIncoming(Incoming):
     def hold(self, packet_id: int) -> None:
         super().hold(packet_id)
         self._journal.hold(packet_id)
+
+    def hold_run(self, packet_ids: Iterable[int]) -> None:
+        for packet_id in packet_ids:
+            self.hold(packet_id)
 
     def release(self, packet_id: int) -> bool:
         held = super().release(packet_id)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from speedo_trio.mqtt.state.line import Line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from speedo_trio.mqtt.state.flights import Message
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.mqtt.wire.packets import Will
@@ -71,6 +73,11 @@ class Journal(Protocol):
 
         That its message has another row already is of no account.
         """
+
+    def enqueue_run(
+        self, messages: Sequence[Message], packet_ids: Sequence[int]
+    ) -> Sequence[Message]:
+        """Several messages are new, and in flight; gives them with their rows."""
 
     def send(self, message: Message, packet_id: int) -> None:
         """A message that waited is in flight."""

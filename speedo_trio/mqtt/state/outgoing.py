@@ -32,7 +32,7 @@ from speedo_trio.mqtt.wire.versions import Version
 from speedo_trio.pubsub.outbox import Put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.state.line import Line
@@ -256,38 +256,53 @@ class Outgoing:
         return self._send_at_most_once((publication, 0, retain, own.identifiers, None, 0), 0)
 
     def takes_run(self, run: PublicationRun, terms: Terms) -> bool:
-        """Whether all of a run would be sent right now, each message in the usual way."""
+        """Whether `deliver_run` does what `deliver` would do with each message of a run.
+
+        What has QoS 0 for the publisher may be dropped. Else all of it must be sent right now or,
+        to a client that is away, find room.
+        """
         own: MQTTTerms = terms  # type: ignore[assignment]  # as above
         line = self._line
         if (
-            line is None
-            or line.congested
-            or not own.plain
+            not own.plain
             or own.no_local
             or self._aliases is not None
             or run.size > self._limit
             or (self.may_receive is not None and not self.may_receive(run.topic))
         ):
             return False
-        if not (run.qos and own.qos):
+        if not run.qos:
             return True
+        if line is None:
+            return own.qos > 0 and self._backlog.has_room(len(run), run.size)
+        if not own.qos:
+            return not line.congested
         inflight = len(self._published) + len(self._released)
         return (
-            not self._backlog
+            not line.congested
+            and not self._backlog
             and not self._again
             and len(run) <= min(self._quota, self._window - inflight)
         )
 
     def deliver_run(self, run: PublicationRun, terms: Terms) -> None:
-        """Send a run, which `takes_run` has said is possible."""
+        """Send a run, or let it wait; only when `takes_run` has said so."""
         own: MQTTTerms = terms  # type: ignore[assignment]  # as above
         line, number, qos = self._line, len(run), min(own.qos, run.qos)
-        assert line is not None
+        if line is None:  # [MQTT-4.5.0-1]
+            for message in run.messages(qos) if qos else ():
+                self._backlog.put(message, away=True)
+            return
         if not qos:
-            line.put_run(run.frames(self._family, self._encode), number)
+            if line.congested:
+                for publication in run.publications:
+                    line.put(publication.encoded(self._family, self._encode))
+            else:
+                line.put_run(run.frames(self._family, self._encode), number)
             return
         packet_ids = self._free_ids(number)
-        self._published.update(zip(packet_ids, run.messages(qos), strict=True))
+        messages = self._begin_run(run.messages(qos), packet_ids)
+        self._published.update(zip(packet_ids, messages, strict=True))
         self._last_id = packet_ids[-1]
         self._quota -= number
         line.put_run(run.shared(self._version, qos).packets(packet_ids), number)
@@ -352,7 +367,7 @@ class Outgoing:
             self._released[packet_id] = 0
         return step
 
-    def acknowledge_run(self, kind: PacketType, packet_ids: Iterable[int]) -> int:
+    def acknowledge_run(self, kind: PacketType, packet_ids: Sequence[int]) -> int:
         """The same for the first ones of several that say success and are what is expected.
 
         Returns:
@@ -375,7 +390,7 @@ class Outgoing:
                 self._quota += 1
             elif made is Step.RELEASE:
                 del published[packet_id]
-                released[packet_id] = None
+                released[packet_id] = 0
             else:
                 break
             number += 1
@@ -436,6 +451,12 @@ class Outgoing:
         if put is Put.DISCONNECT and self._overflowed is not None:
             self._overflowed()
         return put is Put.TAKEN
+
+    def _begin_run(
+        self, messages: Sequence[Message], packet_ids: Sequence[int]
+    ) -> Sequence[Message]:
+        """Messages of a run that are about to be sent for the first time, as they are kept."""
+        return messages
 
     def _send_first(self, message: Message, publication: MQTTPublication, waited: int) -> bool:
         """Send a message with QoS 1 or 2 for the first time; whether the client can take it."""

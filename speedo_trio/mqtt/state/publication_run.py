@@ -103,6 +103,6 @@ class PublicationRun:
         """What is in flight to a receiver."""
         messages = self._messages.get(qos)
         if messages is None:
-            messages = [(each, qos, False, (), None) for each in self.publications]
+            messages = [(each, qos, False, (), None, 0) for each in self.publications]
             self._messages[qos] = messages
         return messages

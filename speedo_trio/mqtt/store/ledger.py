@@ -229,6 +229,34 @@ class SessionJournal:
         batch.inserted[key] = (key, number, packet_id, flags, size, names, group)
         return row
 
+    def enqueue_run(
+        self, messages: Sequence[Message], packet_ids: Sequence[int]
+    ) -> Sequence[Message]:
+        ledger = self._ledger
+        batch, references = ledger.batch, ledger.references
+        batch.touched = True
+        ledger.changes += 1
+        first, last = self.last_row + 1, ledger.last_message
+        inserted, new, rows = batch.inserted, batch.messages, self._rows
+        kept: list[Message] = []
+        for row, (message, packet_id) in enumerate(zip(messages, packet_ids, strict=True), first):
+            publication, qos, retain, identifiers, group, _ = message
+            assert isinstance(publication, MQTTPublication)  # it has a QoS
+            size = len(publication.topic) + len(publication.payload)
+            number = publication.number
+            if number:
+                references[number] = references.get(number, 1) + 1
+            else:
+                number = publication.number = last = last + 1
+                new[number] = publication
+                batch.weight += size + _MESSAGE
+            key = rows + row
+            inserted[key] = (key, number, packet_id, qos, size, None, None)
+            kept.append((publication, qos, retain, identifiers, group, row))
+        ledger.last_message = last
+        self.last_row += len(messages)
+        return kept
+
     def send(self, message: Message, packet_id: int) -> None:
         batch, key = self._ledger.batch, self._rows + message[5]
         batch.touched = True

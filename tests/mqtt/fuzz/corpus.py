@@ -91,8 +91,9 @@ _PUBLISH_PROPERTIES: Final = (
 
 
 def requests(version: Version) -> list[bytes]:
-    """Packets of a client that is connected, but for those that end it."""
-    return [encode(each, version) for each in _requests(version)]
+    """Packets of a client that is connected, but for those that end it; and runs of some."""
+    runs = [b"".join(encode(each, version) for each in run) for run in _runs()]
+    return [encode(each, version) for each in _requests(version)] + 2 * runs
 
 
 def _requests(version: Version) -> list[Packet]:
@@ -122,6 +123,21 @@ def _requests(version: Version) -> list[Packet]:
         made += [PubAck(packet_id), PubRec(packet_id), PubRel(packet_id), PubComp(packet_id)]
     if version is V5:
         made += _answers_5()
+    return made
+
+
+def _runs() -> list[list[Packet]]:
+    made: list[list[Packet]] = []
+    for number, (topic, qos) in enumerate(product(TOPICS[:4], (0, 1, 2))):
+        sizes = (7, 7, 7) if number % 2 else (1, 200, 1, 1)
+        ids = IDS if number % 3 else IDS[::-1]
+        made.append(
+            [
+                Publish(topic, bytes(size), qos, packet_id=packet_id * bool(qos))
+                for size, packet_id in zip(sizes, ids, strict=False)
+            ]
+        )
+    made += [[kind(each) for each in IDS[:4]] for kind in (PubAck, PubRec, PubRel, PubComp)]
     return made
 
 

@@ -384,7 +384,9 @@ class World:
             "sessions": (len(service.sessions), live + capabilities.maximum_offline_sessions),
             "retained messages": (len(retained), LIMITS.retained_messages),
             "retained bytes": (retained.bytes, LIMITS.retained_bytes),
-            "deadlines": (len(service.caretaker._looks), 2 * live + 101),
+            # Each client may be watched, and its holding.
+            "watched": (len(service.caretaker._watched), 2 * live),
+            "deadlines": (len(service.caretaker._looks), 2 * 2 * live + 101),
             "known topics": (len(KNOWN), MOST_NAMES),
         }
         for session in service.sessions:

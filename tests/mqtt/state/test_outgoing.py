@@ -737,3 +737,28 @@ def test_a_run_of_acknowledgements_gives_back_only_what_was_taken() -> None:
     for packet_id in (1, 2):
         side.acknowledge(PUBCOMP, packet_id)
     assert (5, 0) == (side.outgoing.quota, side.outgoing.inflight)
+
+
+@pytest.mark.parametrize(
+    ("away", "granted", "qos", "number", "expected"),
+    [
+        (True, 1, 1, 3, True),
+        (True, 1, 1, 4, False),  # of three that may wait
+        (True, 0, 1, 3, False),  # it gets none of them, and the publisher is told
+        (True, 0, 0, 4, True),  # nobody is told
+        (False, 0, 1, 3, False),  # they may be dropped, and the publisher is told
+        (False, 0, 0, 3, True),
+        (False, 1, 1, 3, False),
+    ],
+)
+def test_a_run_that_can_not_leave_now(
+    *, away: bool, granted: int, qos: int, number: int, expected: bool
+) -> None:
+    """To who is away, or reads slowly."""
+    side = Side(queue_messages=3)
+    side.attach()
+    side.line.congested = True
+    if away:
+        side.outgoing.detach()
+
+    assert expected == side.outgoing.takes_run(run_of(number, qos), MQTTTerms(granted))

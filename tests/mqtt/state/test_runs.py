@@ -94,13 +94,20 @@ class Scene:
             peer.ask(subscribe(b"a" if name == "zero" else b"#", qos, no_local=name == "own"))
         return peer
 
+    def come_or_go(self, name: str) -> None:
+        """A client goes away, or is back."""
+        if self.peers[name].client.session is not None:
+            self.peers[name].drop()
+        else:
+            self.peers[name] = self.world.keep(name, V311 if name in {"three", "zero"} else V5)
+
     def seen(self) -> list[Any]:
         """All that can be told apart."""
         found: list[Any] = [(each.topic, each.payload) for each in self.world.hub.published]
-        for peer in self.peers.values():
+        for name, peer in self.peers.items():
             own = peer.client
             found += [b"".join(peer.line.frames), own.state, own.refused, own.answered, peer.closed]
-            session = own.session
+            session = self.world.sessions.get(name)
             if session is not None:
                 outgoing = session.outgoing
                 found += [outgoing.quota, outgoing.inflight, outgoing.waiting, outgoing.dropped]
@@ -109,11 +116,25 @@ class Scene:
 
 
 @settings(max_examples=300)
-@given(st.lists(st.tuples(st.sampled_from(NAMES), reads, st.booleans()), min_size=1, max_size=12))
-def test_it_makes_no_difference(events: list[tuple[str, list[Packet], bool]]) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(NAMES),
+            reads,
+            st.booleans(),
+            st.sampled_from(["", "", "five", "three", "zero"]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_it_makes_no_difference(events: list[tuple[str, list[Packet], bool, str]]) -> None:
     """What is sent, held, counted and refused is the same as packet by packet."""
     runs, singles = Scene(), Scene()
-    for name, packets, congested in events:
+    for name, packets, congested, turned in events:
+        for scene in (runs, singles):
+            if turned:
+                scene.come_or_go(turned)
         data = b"".join(encode(packet, runs.peers[name].client.version or V5) for packet in packets)
         for scene in (runs, singles):
             peer = scene.peers[name]
@@ -289,6 +310,29 @@ def test_what_is_answered_is_counted() -> None:
 
     assert 3 == publisher.client.answered - before
     assert 3 == len(only(publisher.take(), PubAck))
+
+
+def test_who_is_away_costs_nobody_the_run() -> None:
+    """What it is to get waits in its queue, in order."""
+    world = World()
+    away, here = world.subscriber(client_id="away"), world.subscriber()
+    away.drop()
+    publisher = world.connect("publisher")
+    together(publisher, *messages(1, 1, 2, 3))
+
+    assert 1 == len(here.line.frames)
+    assert [b"1", b"2", b"3"] == payloads(world.keep("away").take())
+
+
+def test_who_reads_slowly_costs_nobody_the_run() -> None:
+    """Of QoS 0; what there is no room for is dropped message by message."""
+    world = World()
+    slow, here = world.subscriber(client_id="slow", qos=0), world.subscriber()
+    slow.line.congested = True
+    publisher = world.connect("publisher")
+    together(publisher, *messages(0, 1, 2, 3))
+
+    assert ([], 1) == (slow.line.frames, len(here.line.frames))
 
 
 # Rights and pace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from speedo_trio.mqtt.state.flights import Message
 from speedo_trio.mqtt.state.journal import Notable
 from speedo_trio.mqtt.state.terms import MQTTTerms
@@ -41,6 +43,15 @@ class Notes:
         self._row += 1
         self.notes.append(("enqueue", self._row, packet_id))
         return self._row
+
+    def enqueue_run(
+        self, messages: Sequence[Message], packet_ids: Sequence[int]
+    ) -> Sequence[Message]:
+        rows = [
+            self.enqueue(message, packet_id)
+            for message, packet_id in zip(messages, packet_ids, strict=True)
+        ]
+        return [(*each[:5], row) for each, row in zip(messages, rows, strict=True)]
 
     def send(self, message: Message, packet_id: int) -> None:
         self.notes.append(("send", message[5], packet_id))

@@ -153,3 +153,29 @@ def test_what_may_go_before_its_turn(ledger: Ledger) -> None:
     assert pending.relief([]).empty
     assert (relief.removed, relief.forgotten) == ([ROWS + 1, 2 * ROWS + 1], [1])
     assert ledger.batch.forgotten == [1, 2]
+
+
+def test_a_run_is_noted_as_its_messages_are(ledger: Ledger) -> None:
+    """One that another session has too, and new ones: the same rows, bodies and references."""
+    other = Ledger(Reader(), lambda: 0.0)
+    for each, together in ((ledger, True), (other, False)):
+        one, two = each.begin("one"), each.begin("two")
+        publications = [MQTTPublication(b"a", b"x" * number, 1) for number in range(3)]
+        enqueued(one, publications[1], 9)
+        run: list[Message] = [(publication, 1, False, (), None, 0) for publication in publications]
+        if together:
+            kept = two.enqueue_run(run, [4, 5, 6])
+            assert [1, 2, 3] == [message[5] for message in kept]
+        else:
+            for message, packet_id in zip(run, (4, 5, 6), strict=True):
+                two.enqueue(message, packet_id)
+
+    def noted(found: Ledger) -> list[object]:
+        batch = found.batch
+        sizes = {number: len(each.payload) for number, each in batch.messages.items()}
+        return [batch.inserted, sizes, batch.weight, batch.touched, found.references]
+
+    assert noted(other) == noted(ledger)
+    assert other.last_message == ledger.last_message
+    assert ledger.changes
+    assert 4 == ledger.journals[2].enqueue((publications[0], 1, False, (), None, 0), 7)
