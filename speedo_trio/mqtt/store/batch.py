@@ -43,6 +43,7 @@ class Batch:
         "subscriptions",
         "touched",
         "updated",
+        "waiting",
         "weight",
     )
 
@@ -51,6 +52,9 @@ class Batch:
         """Batches are numbered from 1 on."""
         self.touched: bool = False
         """Whether anything was noted, even if it was taken back."""
+        self.waiting: bool = False
+        """Whether it has a message that no client can be about to acknowledge: it has not been sent,
+        or has QoS 2 and leaves when this is written."""
         self.weight: int = 0
         """The bytes that it takes, about."""
         self.drift: float = 0.0

@@ -46,6 +46,10 @@ LAST_SECONDS: Final = 5.0
 """At the end, what is noted has so long to be written."""
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts of a store that fails; the last one again and again."""
+LINGER: Final = 0.002
+"""Seconds that a batch may wait for clients to acknowledge what it has."""
+HASTE: Final = 50
+"""When most of it was not acknowledged in that time, so many batches don't wait."""
 _PURGE: Final = 60.0
 """Seconds between two looks for what has expired."""
 
@@ -84,6 +88,8 @@ class Keeper:
         self._pending: deque[Batch] = deque()  # that are being written
         self._failed = False
         self._relief: Batch | None = None  # what may go before its turn
+        self._lingering = trio.Event()
+        self._hasty = 0  # batches that are written at once, as lingering was of no use
         self._gates: dict[Gate, None] = {}
         self._warming: set[SessionJournal] = set()
         self._unread: set[SessionJournal] = set()
@@ -159,9 +165,14 @@ class Keeper:
             self._writer = Writer()
         self.turn_over()
         task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._linger)
+            await self._purge(self._writer)
+
+    async def _purge(self, writer: Writer) -> NoReturn:
         while True:
             await trio.sleep(_PURGE)
-            self._writer.put(partial(self._store.expire, time.time()), _ignore)
+            writer.put(partial(self._store.expire, time.time()), _ignore)
             self._read_again()
 
     async def end(self) -> None:
@@ -195,9 +206,31 @@ class Keeper:
         self.ledger.retain(publication)
 
     def turn_over(self) -> None:
-        """A turn has ended: have what was noted written, unless something is being written."""
-        if self.ledger.batch.touched and not self._pending and self._writer is not None:
-            self._write(self._writer)
+        """A turn has ended: have what was noted written, unless something is being written.
+
+        What is on its way to clients is worth a moment: what they acknowledge meanwhile need not be
+        written at all.
+        """
+        batch, writer = self.ledger.batch, self._writer
+        if batch.touched and not self._pending and writer is not None:
+            if batch.empty or batch.waiting or not batch.inserted or self._hasty:
+                self._hasty = max(0, self._hasty - 1)
+                self._write(writer)
+            else:
+                self._lingering.set()
+
+    async def _linger(self) -> NoReturn:
+        """Have batches written whose messages were not acknowledged in a moment."""
+        while True:
+            await self._lingering.wait()
+            batch = self.ledger.batch
+            rows = [*batch.inserted]
+            await trio.sleep(LINGER)
+            self._lingering = trio.Event()
+            if batch is self.ledger.batch and not self._pending and self._writer is not None:
+                if 2 * sum(row in batch.inserted for row in rows) > len(rows):
+                    self._hasty = HASTE
+                self._write(self._writer)
 
     # What handlers ask
 

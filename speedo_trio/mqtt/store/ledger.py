@@ -214,6 +214,8 @@ class SessionJournal:
         ledger.changes += 1
         batch = ledger.batch
         batch.touched = True
+        if not packet_id or qos == 2:
+            batch.waiting = True
         size = len(publication.topic) + len(publication.payload)
         number = publication.number
         if number:
@@ -236,6 +238,8 @@ class SessionJournal:
         batch, references = ledger.batch, ledger.references
         batch.touched = True
         ledger.changes += 1
+        if messages[0][1] == 2:
+            batch.waiting = True
         first, last = self.last_row + 1, ledger.last_message
         inserted, new, rows = batch.inserted, batch.messages, self._rows
         kept: list[Message] = []

@@ -270,6 +270,44 @@ async def test_what_is_taken_at_once_is_not_written(store: FaultyStore) -> None:
         store.go_on()
 
 
+async def test_what_is_taken_in_a_moment_is_not_written(
+    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is there anything to be written then: the publisher is answered at once."""
+    monkeypatch.setattr("speedo_trio.mqtt.store.keeper.LINGER", 3600)
+    async with (
+        serving(store) as server,
+        connected(server.port, "s", stays=100) as subscriber,
+        connected(server.port, "p") as publisher,
+    ):
+        await subscriber.subscribe("a", qos=1)
+        before = store.commits
+        for number in (1, 2, 3):
+            await publisher.send(publish(number))
+            assert isinstance(await subscriber.receive(), Publish)
+            await subscriber.send(PubAck(number))
+
+            assert await publisher.receive() == PubAck(number)
+        assert before == store.commits
+
+
+async def test_what_is_not_taken_in_a_moment_is_written(store: FaultyStore) -> None:
+    """And the next ones then are at once, as waiting is of no use."""
+    async with (
+        serving(store) as server,
+        connected(server.port, "s", stays=100) as subscriber,
+        connected(server.port, "p") as publisher,
+    ):
+        await subscriber.subscribe("a", qos=1)
+        keeper = server.mqtt._service.keeper
+        assert keeper is not None
+        for number in (1, 2, 3):
+            await publisher.send(publish(number))
+            assert await publisher.receive() == PubAck(number)
+            assert keeper._hasty
+        assert 3 == server.mqtt.sessions()[0].inflight
+
+
 async def test_a_store_that_fails_is_told_of_once(store: FaultyStore) -> None:
     """Nothing is acknowledged until it has recovered; clients are kept."""
     events: list[Event] = []
