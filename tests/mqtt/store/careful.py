@@ -174,6 +174,11 @@ class Subscriber(Careful):
         self._held: set[int] = set()
         self.subscribed = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing with QoS 2 is on its way."""
+        return not self._held
+
     async def begin(self) -> None:
         if not self.subscribed:
             await self.send(Subscribe(1, [(self.topic_filter, SubscriptionOptions(self.qos))]))
