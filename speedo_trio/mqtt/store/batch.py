@@ -53,7 +53,7 @@ class Batch:
         self.touched: bool = False
         """Whether anything was noted, even if it was taken back."""
         self.waiting: bool = False
-        """Whether it has a message that no client can be about to acknowledge: one that has not been
+        """Whether it has a message that no client is about to acknowledge: one that has not been
         sent, or one with QoS 2, which leaves when this is written."""
         self.weight: int = 0
         """The bytes that it takes, about."""
