@@ -104,6 +104,16 @@ class Batch:
         return relief
 
     @property
+    def on_its_way(self) -> bool:
+        """Whether clients may be about to acknowledge all messages that it has, and it has any."""
+        return not self.waiting and bool(self.inserted or self.updated)
+
+    @property
+    def rows(self) -> set[int]:
+        """Keys of queue rows that are new or have changed."""
+        return {*self.inserted, *self.updated}
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to be written."""
         return not (

@@ -89,6 +89,7 @@ class Keeper:
         self._failed = False
         self._relief: Batch | None = None  # what may go before its turn
         self._lingering = trio.Event()
+        self._lingers = False  # there is a task that sees to it
         self._hasty = 0  # batches that are written at once, as lingering was of no use
         self._gates: dict[Gate, None] = {}
         self._warming: set[SessionJournal] = set()
@@ -165,6 +166,7 @@ class Keeper:
             self._writer = Writer()
         self.turn_over()
         task_status.started()
+        self._lingers = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._linger)
             await self._purge(self._writer)
@@ -181,6 +183,7 @@ class Keeper:
         if writer is None:
             self.let_go()
             return
+        self._lingers = False
         self.turn_over()
         with trio.move_on_after(LAST_SECONDS, shield=True):
             await self._written()
@@ -213,22 +216,22 @@ class Keeper:
         """
         batch, writer = self.ledger.batch, self._writer
         if batch.touched and not self._pending and writer is not None:
-            if batch.empty or batch.waiting or not batch.inserted or self._hasty:
+            if self._lingers and batch.on_its_way and not self._hasty:
+                self._lingering.set()
+            else:
                 self._hasty = max(0, self._hasty - 1)
                 self._write(writer)
-            else:
-                self._lingering.set()
 
     async def _linger(self) -> NoReturn:
         """Have batches written whose messages were not acknowledged in a moment."""
         while True:
             await self._lingering.wait()
             batch = self.ledger.batch
-            rows = [*batch.inserted]
+            rows = batch.rows
             await trio.sleep(LINGER)
             self._lingering = trio.Event()
             if batch is self.ledger.batch and not self._pending and self._writer is not None:
-                if 2 * sum(row in batch.inserted for row in rows) > len(rows):
+                if 2 * len(rows & batch.rows) > len(rows):
                     self._hasty = HASTE
                 self._write(self._writer)
 

@@ -264,6 +264,8 @@ class SessionJournal:
     def send(self, message: Message, packet_id: int) -> None:
         batch, key = self._ledger.batch, self._rows + message[5]
         batch.touched = True
+        if message[1] == 2:
+            batch.waiting = True
         self._ledger.changes += 1
         publication = message[0]
         assert isinstance(publication, MQTTPublication)

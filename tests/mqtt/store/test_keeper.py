@@ -291,6 +291,22 @@ async def test_what_is_taken_in_a_moment_is_not_written(
         assert before == store.commits
 
 
+async def test_what_waits_for_a_moment_is_written_at_the_end(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there after the next start."""
+    monkeypatch.setattr("speedo_trio.mqtt.store.keeper.LINGER", 3600)
+    async with serving(SQLiteStore(path)) as server, connected(server.port, "s", stays=9) as peer:
+        await peer.subscribe("a", qos=1)
+        server.publish("a", b"1", qos=1)
+        assert isinstance(await peer.receive(), Publish)
+    async with serving(SQLiteStore(path)) as server, connected(server.port, "s", stays=9) as peer:
+        again = await peer.receive()
+
+        assert isinstance(again, Publish)
+        assert (b"1", True) == (again.payload, again.dup)
+
+
 async def test_what_is_not_taken_in_a_moment_is_written(store: FaultyStore) -> None:
     """And the next ones then are at once, as waiting is of no use."""
     async with (
