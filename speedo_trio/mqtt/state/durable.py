@@ -131,18 +131,20 @@ class DurableOutgoing(Outgoing):
         return step
 
     def acknowledge_run(self, kind: PacketType, packet_ids: Sequence[int]) -> int:
-        before = [
-            (packet_id, self._published.get(packet_id), self._released.get(packet_id, 0))
-            for packet_id in packet_ids
-        ]
-        number = super().acknowledge_run(kind, packet_ids)
-        for packet_id, message, row in before[:number]:
-            if message is None:
+        if kind is PacketType.PUBCOMP:
+            rows = [self._released.get(packet_id, 0) for packet_id in packet_ids]
+            number = super().acknowledge_run(kind, packet_ids)
+            for row in rows[:number]:
                 self._journal.complete(row)
-            elif kind is PacketType.PUBREC:
+            return number
+        messages = [self._published.get(packet_id) for packet_id in packet_ids]
+        number = super().acknowledge_run(kind, packet_ids)
+        done = cast("list[Message]", messages[:number])  # what is not there is not expected
+        if kind is PacketType.PUBACK:
+            self._journal.drop_run(done)
+        else:
+            for packet_id, message in zip(packet_ids, done, strict=False):
                 self._released[packet_id] = self._journal.received(message, packet_id)
-            else:
-                self._journal.drop(message)
         return number
 
     def takes_run(self, run: PublicationRun, terms: Terms) -> bool:

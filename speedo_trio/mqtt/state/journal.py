@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from speedo_trio.mqtt.state.line import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from speedo_trio.mqtt.state.flights import Message
     from speedo_trio.mqtt.state.terms import MQTTTerms
@@ -87,6 +87,9 @@ class Journal(Protocol):
 
     def drop(self, message: Message) -> None:
         """The way of a message has ended, or the message was dropped."""
+
+    def drop_run(self, messages: Iterable[Message]) -> None:
+        """`drop` for several."""
 
     def complete(self, row: int) -> None:
         """PUBCOMP has come for what `received` gave this row."""

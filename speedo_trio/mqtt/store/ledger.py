@@ -20,7 +20,7 @@ from speedo_trio.mqtt.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from speedo_trio.mqtt.state.flights import Message
     from speedo_trio.mqtt.state.journal import Notable
@@ -291,6 +291,22 @@ class SessionJournal:
         publication = message[0]
         assert isinstance(publication, MQTTPublication)
         self._ledger.forget(publication.number, publication)
+
+    def drop_run(self, messages: Iterable[Message]) -> None:
+        ledger = self._ledger
+        batch, references = ledger.batch, ledger.references
+        inserted, new, rows = batch.inserted, batch.messages, self._rows
+        batch.touched = True
+        for message in messages:
+            publication, key = message[0], rows + message[5]
+            assert isinstance(publication, MQTTPublication)
+            number = publication.number
+            if key in inserted and number in new and number not in references:
+                del inserted[key], new[number]
+                batch.weight -= _weight(publication)
+                publication.number = 0
+            else:
+                self.drop(message)
 
     def complete(self, row: int) -> None:
         batch, key = self._ledger.batch, self._rows + row

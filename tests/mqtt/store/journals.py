@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from speedo_trio.mqtt.state.flights import Message
 from speedo_trio.mqtt.state.journal import Notable
@@ -63,6 +63,10 @@ class Notes:
 
     def drop(self, message: Message) -> None:
         self.notes.append(("drop", message[5]))
+
+    def drop_run(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self.drop(message)
 
     def complete(self, row: int) -> None:
         self.notes.append(("complete", row))

@@ -179,3 +179,28 @@ def test_a_run_is_noted_as_its_messages_are(ledger: Ledger) -> None:
     assert other.last_message == ledger.last_message
     assert ledger.changes
     assert 4 == ledger.journals[2].enqueue((publications[0], 1, False, (), None, 0), 7)
+
+
+def test_a_run_is_dropped_as_its_messages_are(ledger: Ledger) -> None:
+    """What is written already, what another session has too, and what leaves no trace."""
+    other = Ledger(Reader(), lambda: 0.0)
+    for each, together in ((ledger, True), (other, False)):
+        one, two = each.begin("one"), each.begin("two")
+        publications = [MQTTPublication(b"a", b"x" * number, 1) for number in range(4)]
+        messages = [enqueued(two, publications[0], 1)]
+        each.turn_the_page()
+        messages += [enqueued(two, publication, 2) for publication in publications[1:]]
+        enqueued(one, publications[3], 2)
+        if together:
+            two.drop_run(messages)
+        else:
+            for message in messages:
+                two.drop(message)
+        assert [0, 0, 0] == [publication.number for publication in publications[:3]]
+
+    def noted(found: Ledger) -> list[object]:
+        batch = found.batch
+        changes = [batch.inserted, [*batch.messages], batch.removed, batch.forgotten, batch.updated]
+        return [*changes, batch.weight, batch.touched, found.references]
+
+    assert noted(other) == noted(ledger)
