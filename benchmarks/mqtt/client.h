@@ -150,6 +150,12 @@ static uint8_t *put_text(uint8_t *to, const char *text, size_t length) {
   return to + length;
 }
 
+/* Seconds, from $KEEP_ALIVE: none, unless a broker refuses who has none. */
+static unsigned keep_alive(void) {
+  const char *told = getenv("KEEP_ALIVE");
+  return told ? (unsigned)number(told, 0, 65535) : 0;
+}
+
 static void put_connect(struct bytes *out, int version, const char *client_id) {
   size_t length = strlen(client_id);
   uint8_t *to = room(out, length + 32);
@@ -158,7 +164,7 @@ static void put_connect(struct bytes *out, int version, const char *client_id) {
   to = put_text(to, "MQTT", 4);
   *to++ = (uint8_t)version;
   *to++ = 2; /* clean session, clean start */
-  to = put_word(to, 0); /* no keep alive */
+  to = put_word(to, keep_alive());
   if (version == 5) *to++ = 0; /* no properties */
   to = put_text(to, client_id, length);
   out->end = (size_t)(to - out->data);

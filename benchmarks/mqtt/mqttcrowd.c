@@ -1,8 +1,9 @@
 /* mqttcrowd: many clients, subscriptions or retained messages, for an MQTT broker on the loopback
  * interface.
  *
- *   mqttcrowd PORT storm CONNECTIONS AT_ONCE VERSION
- *       Connect, CONNECT, CONNACK, DISCONNECT, close: so often, so many at a time.
+ *   mqttcrowd PORT storm CONNECTIONS AT_ONCE VERSION [RATE]
+ *       Connect, CONNECT, CONNACK, DISCONNECT, close: so often, so many at a time at most, and with
+ *       a RATE so many a second.
  *   mqttcrowd PORT idle CONNECTIONS FILTERS VERSION
  *       Connections that say nothing more; then each subscribes to so many filters of its own.
  *   mqttcrowd PORT subscriptions CLIENTS FILTERS VERSION
@@ -24,6 +25,7 @@ enum {
 };
 
 static int port, version;
+static double rate; /* visitors a second; 0: as many as can be */
 
 static double seconds_since(uint64_t start) { return (double)(now_ns() - start + 1) / 1e9; }
 
@@ -48,9 +50,18 @@ static void begin(struct connection *connection, unsigned number) {
   check_connack(&packet);
 }
 
+/* Connect them one after another, and tell how long that took each. */
 static struct connection *begin_all(unsigned count) {
+  static struct durations durations;
   struct connection *connections = allocate(count, sizeof *connections);
-  for (unsigned i = 0; i < count; i++) begin(&connections[i], i);
+  uint64_t start = now_ns();
+  for (unsigned i = 0; i < count; i++) {
+    uint64_t began = now_ns();
+    begin(&connections[i], i);
+    note_duration(&durations, now_ns() - began);
+  }
+  printf("{\"connects_per_s\": %.0f, ", count / seconds_since(start));
+  print_durations(&durations);
   return connections;
 }
 
@@ -110,25 +121,33 @@ static int went_on(struct visitor *visitor, uint32_t events) {
   return 1;
 }
 
+static int due(unsigned visitors, uint64_t start) {
+  return rate == 0 || visitors <= seconds_since(start) * rate;
+}
+
 static void storm(unsigned connections, unsigned at_once) {
   static struct durations durations;
   struct visitor *visitors = allocate(at_once, sizeof *visitors);
+  unsigned *slots = allocate(at_once, sizeof *slots), empty = at_once, begun = 0, done = 0;
   int epoll = epoll_create1(EPOLL_CLOEXEC);
-  unsigned begun = 0, done = 0;
   uint64_t start = now_ns(), moved = start;
-  while (begun < at_once && begun < connections) enter(epoll, &visitors[begun], begun, begun), begun++;
+  for (unsigned i = 0; i < at_once; i++) slots[i] = i;
   while (done < connections) {
     struct epoll_event events[EVENTS];
-    int count = epoll_wait(epoll, events, EVENTS, 1000);
-    if (count > 0) moved = now_ns();
+    for (; empty && begun < connections && due(begun, start); begun++) {
+      empty--;
+      enter(epoll, &visitors[slots[empty]], slots[empty], begun);
+    }
+    int count = epoll_wait(epoll, events, EVENTS, rate > 0 ? 1 : 1000);
+    if (count > 0 || empty == at_once) moved = now_ns();
     else if (now_ns() > moved + nanoseconds(PATIENCE / 6.)) fail("no answer to CONNECT");
     for (int i = 0; i < count; i++) {
       struct visitor *visitor = &visitors[events[i].data.u32];
       if (!went_on(visitor, events[i].events)) continue;
       note_duration(&durations, now_ns() - visitor->started);
       leave(visitor);
+      slots[empty++] = events[i].data.u32;
       done++;
-      if (begun < connections) enter(epoll, visitor, events[i].data.u32, begun), begun++;
     }
   }
   printf("{\"connects_per_s\": %.0f, ", connections / seconds_since(start));
@@ -159,9 +178,7 @@ static void subscribe_many(struct connection *connection, unsigned client, unsig
 }
 
 static void idle(unsigned connections, unsigned filters) {
-  uint64_t start = now_ns();
   struct connection *connection = begin_all(connections);
-  printf("{\"connects_per_s\": %.0f", connections / seconds_since(start));
   await_next_stage();
   for (unsigned i = 0; i < connections; i++) subscribe_many(&connection[i], i, filters);
   printf("{\"subscribed\": %u", connections * filters);
@@ -232,7 +249,6 @@ static void publish_among(struct connection *clients, unsigned count, unsigned f
 
 static void subscriptions(unsigned clients, unsigned filters) {
   struct connection *connection = begin_all(clients);
-  printf("{\"connected\": %u", clients);
   await_next_stage();
   uint64_t start = now_ns();
   for (unsigned i = 0; i < clients; i++) subscribe_many(&connection[i], i, filters);
@@ -318,15 +334,17 @@ int main(int argc, char **argv) {
     void (*run)(unsigned, unsigned);
   } crowds[] = {{"storm", storm}, {"idle", idle}, {"subscriptions", subscriptions},
                 {"retained", retained}};
-  if (argc == 6) {
+  if (argc == 6 || argc == 7) {
     port = (int)number(argv[1], 1, 65535);
     version = (int)number(argv[5], 4, 5);
+    rate = argc > 6 ? number(argv[6], 0.1, 1e6) : 0;
     for (unsigned i = 0; i < sizeof crowds / sizeof *crowds; i++)
       if (!strcmp(argv[2], crowds[i].name)) {
         crowds[i].run((unsigned)number(argv[3], 1, 1e6), (unsigned)number(argv[4], 1, 1e6));
         return 0;
       }
   }
-  fprintf(stderr, "usage: mqttcrowd PORT storm|idle|subscriptions|retained COUNT COUNT VERSION\n");
+  fprintf(stderr, "usage: mqttcrowd PORT storm|idle|subscriptions|retained COUNT COUNT VERSION "
+                  "[RATE]\n");
   return 2;
 }
