@@ -97,9 +97,15 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure echo servers side by side. `nox -s bench -- --seconds 2 --rounds 3`."""
+    """Measure echo servers and MQTT brokers. `nox -s bench -- mqtt --rounds 3`, or `-- echo`."""
     session.install(".", *group("bench"))
-    session.run("python", "-m", "benchmarks.echo", *session.posargs)
+    what, *options = session.posargs or ("",)
+    if what not in {"echo", "mqtt"}:
+        what, options = "", session.posargs
+    if what != "mqtt":
+        session.run("python", "-m", "benchmarks.echo", *options)
+    if what != "echo":
+        session.run("python", "-m", "benchmarks.mqtt", "--install", *options)
 
 
 @nox.session

@@ -1,12 +1,54 @@
-"""The servers that are compared, as a table: name, title, what they import, how they start."""
+"""The servers that are compared, as a table: name, title, what they import, how they start.
+
+What every such program has is `Program`; `benchmarks.mqtt.brokers` is the other table.
+"""
 
 from __future__ import annotations
 
+import socket
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import Protocol
 
 from attrs import frozen
+
+from benchmarks.servers import HOST, START_SECONDS, ServerError
+
+
+class Program(Protocol):
+    """A server program that takes part in a comparison."""
+
+    @property
+    def name(self) -> str:
+        """What `--servers` and the results call it."""
+
+    @property
+    def title(self) -> str:
+        """What tables and plots call it."""
+
+    @property
+    def package(self) -> str:
+        """Whose version is reported."""
+
+    @property
+    def version(self) -> str:
+        """That version, or where the package comes from instead."""
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it can't be started here; None when it can."""
+
+    def command(self, port: int) -> list[str]:
+        """The command that serves on this port of the loopback interface."""
+
+    def greet(self, port: int) -> None:
+        """See that it serves.
+
+        Raises:
+            ConnectionRefusedError: It doesn't listen yet.
+            ServerError: It answers wrongly, or not at all.
+        """
 
 
 @frozen(kw_only=True)
@@ -30,19 +72,38 @@ class Contender:
         return [sys.executable, "-m", *(part.format(port=port) for part in self.arguments)]
 
     @property
-    def importable(self) -> bool:
+    def obstacle(self) -> str | None:
         """Whether this Python finds the package; it isn't imported here."""
-        return find_spec(self.package) is not None
+        return None if find_spec(self.package) else f"{self.package} is not installed"
+
+    def greet(self, port: int) -> None:
+        """Have one line echoed."""
+        try:
+            with socket.create_connection((HOST, port), timeout=START_SECONDS) as client:
+                client.sendall(b"ready?\n")
+                with client.makefile("rb") as replies:
+                    reply = replies.readline()
+        except ConnectionRefusedError:
+            raise
+        except OSError as error:
+            raise ServerError(f"no answer to the first line: {error}") from error
+        if reply != b"ready?\n":
+            raise ServerError(f"answered {reply!r} where its echo was expected")
 
     @property
     def version(self) -> str:
         """The installed version of the package, or where it comes from instead."""
-        if self.package in sys.stdlib_module_names:
-            return "standard library"
-        try:
-            return version(self.package)
-        except PackageNotFoundError:
-            return "not installed, this tree"
+        return version_of(self.package)
+
+
+def version_of(package: str) -> str:
+    """The version of a package that this Python has installed, or where it comes from instead."""
+    if package in sys.stdlib_module_names:
+        return "standard library"
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed, this tree"
 
 
 def _speedo(name: str, title: str, protocol: str) -> Contender:
@@ -69,9 +130,9 @@ CONTENDERS = (
 
 NAMES = tuple(contender.name for contender in CONTENDERS)
 
-# What ratios are taken against: asyncio at its quickest documented way, and asyncio when
-# messages may block, which is what the default speedo echo allows.
-BASELINES = ("asyncio-protocol", "asyncio-executor")
+# What ratios are taken against, and what tables call it: asyncio at its quickest documented way,
+# and asyncio when messages may block, which is what the default speedo echo allows.
+BASELINES = {"asyncio-protocol": "Protocol", "asyncio-executor": "executor"}
 
 
 def chosen(names: list[str]) -> list[Contender]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from benchmarks.contenders import NAMES, Contender
+from benchmarks.compiled import LoadError
+from benchmarks.contenders import NAMES, Contender, chosen
 from benchmarks.entrants import entrants
-from benchmarks.load import Figures, LoadError, Shape, compiled_lineload, figures, lineload_command
+from benchmarks.load import Shape, compiled_lineload, figures, lineload_command
 from benchmarks.machine import this_machine
 from benchmarks.quiet import RoundTrips, quiet_client
 from benchmarks.servers import Server, ServerError, ending_on_signals, running
@@ -26,6 +27,8 @@ from benchmarks.table import table
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from benchmarks.results import Figures
 
 # 4 MiB of lines in flight per client: more than a server buffers on purpose, so that what
 # bounds the flood is the server's own back-pressure.
@@ -48,7 +51,7 @@ def main() -> int:
     """Measure each server and print the table; 1 when any measurement failed."""
     options = _options()
     with ending_on_signals(), compiled_lineload() as lineload:
-        contenders = entrants(options.servers)
+        contenders = entrants(chosen(options.servers))
         print(f"{this_machine(contenders)}\n")
         rows = [_row(lineload, contender, options) for contender in contenders]
     print(f"1 quiet client, 1 line per 10 ms, beside {options.clients} that flood; µs")
@@ -74,7 +77,7 @@ def _row(lineload: Path, contender: Contender, options: argparse.Namespace) -> l
         contender.title,
         *_cells(fairness.alone),
         *_cells(fairness.flooded),
-        f"{fairness.flood.lines_per_s:,.0f}",
+        f"{fairness.flood.rate:,.0f}",
     ]
 
 

@@ -11,12 +11,11 @@ import contextlib
 import resource
 import socket
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from benchmarks.contenders import NAMES, Contender
+from benchmarks.contenders import NAMES, Contender, chosen
 from benchmarks.entrants import entrants
 from benchmarks.machine import this_machine
 from benchmarks.servers import HOST, Server, ServerError, ending_on_signals, running
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 DEFAULT_SERVERS = ["speedo", "speedo-async", "asyncio-protocol", "asyncio-streams", "trio-threads"]
 SPARE_FILES = 100  # beside its connections, a server opens its libraries, selector and listener
 PATIENCE_SECONDS = 10
-SETTLE_SECONDS = 0.3
 
 HEADER = ("server", "empty MiB", "KiB a connection: silent", "after one line")
 
@@ -45,9 +43,9 @@ class Idle:
 def main() -> int:
     """Measure each server and print the table; 1 when any measurement failed."""
     options = _options()
-    _allow_files(options.connections + SPARE_FILES)
+    allow_files(options.connections + SPARE_FILES)
     with ending_on_signals():
-        contenders = entrants(options.servers)
+        contenders = entrants(chosen(options.servers))
         print(f"{this_machine(contenders)}\n")
         rows = [_row(contender, options.connections) for contender in contenders]
     print(f"{options.connections} idle connections")
@@ -62,7 +60,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _allow_files(wanted: int) -> None:
+def allow_files(wanted: int) -> None:
     """Raise the limit of open files, which the servers inherit, as far as it is needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and wanted > hard:
@@ -84,12 +82,12 @@ def _row(contender: Contender, connections: int) -> list[str]:
 def _measured(contender: Contender, connections: int) -> Idle:
     with running(contender) as server, contextlib.ExitStack() as stack:
         # `running` has had one line echoed: what the first connection imports is loaded.
-        empty = _settled_bytes(server)
+        empty = server.settled_bytes()
         clients = [stack.enter_context(_connected(server)) for _ in range(connections)]
         _echo([clients[-1]])  # accepted in order, so all are accepted now
-        silent = _settled_bytes(server)
+        silent = server.settled_bytes()
         _echo(clients)
-        used = _settled_bytes(server)
+        used = server.settled_bytes()
     return Idle(
         empty=empty, silent=(silent - empty) / connections, used=(used - empty) / connections
     )
@@ -108,16 +106,6 @@ def _echo(clients: Sequence[socket.socket]) -> None:
             reply += data
         if reply != line:
             raise ServerError(f"connection {number} was answered with {reply!r}")
-
-
-def _settled_bytes(server: Server) -> int:
-    """The server's resident memory once it no longer grows."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    before, now = -1, server.resident_bytes()
-    while now > before and time.monotonic() < deadline:
-        time.sleep(SETTLE_SECONDS)
-        before, now = now, server.resident_bytes()
-    return now
 
 
 if __name__ == "__main__":

@@ -1,31 +1,24 @@
-"""The load generator: compiled from `lineload.c` on demand, run, its figures read."""
+"""The load generator for lines: `lineload.c` run, its figures read."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from benchmarks.compiled import check_status, compiled, run_load
+from benchmarks.results import Figures
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 SOURCE = Path(__file__).with_name("lineload.c")
 LINE_BYTES = 64
 # Beyond its own seconds, lineload connects, and waits up to 5 s for lines in flight.
 SPARE_SECONDS = 20
-
-
-class LoadError(Exception):
-    """A measurement that gave no figure; the text is what the load generator said."""
 
 
 @frozen(order=True)
@@ -38,6 +31,20 @@ class Shape:
     def __str__(self) -> str:
         return f"{self.clients}x{self.inflight}"
 
+    @property
+    def title(self) -> str:
+        """What a table of it is called."""
+        return f"{_counted(self.clients, 'client')} × {_counted(self.inflight, 'line')} in flight"
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "lines/s"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
 
 def parse_shape(text: str) -> Shape:
     """The shape that an option such as `50x64` means."""
@@ -47,40 +54,9 @@ def parse_shape(text: str) -> Shape:
     return Shape(int(clients), int(inflight))
 
 
-@frozen(kw_only=True)
-class Figures:
-    """What one run of the load generator measured: checked lines a second, round trips in µs.
-
-    Attributes:
-        answered: All lines that came back, also those that are not in the other figures.
-    """
-
-    lines_per_s: float
-    p50_us: float
-    p99_us: float
-    answered: int
-
-
-@contextlib.contextmanager
-def compiled_lineload() -> Iterator[Path]:
-    """Compile the load generator into a directory that goes when the block is left.
-
-    Without a C compiler (`$CC`, `cc`, `gcc` or `clang`) the program ends here, saying so.
-    """
-    compiler = next(filter(None, map(shutil.which, _compilers())), None)
-    if compiler is None:
-        sys.exit("no C compiler for lineload.c: install cc, gcc or clang, or set CC")
-    with tempfile.TemporaryDirectory(prefix="lineload-") as directory:
-        program = Path(directory, "lineload")
-        command = [compiler, "-O2", "-o", str(program), str(SOURCE)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            sys.exit(f"lineload.c did not compile:\n{result.stderr}")
-        yield program
-
-
-def _compilers() -> list[str]:
-    return [*filter(None, [os.environ.get("CC")]), "cc", "gcc", "clang"]
+def compiled_lineload() -> AbstractContextManager[Path]:
+    """The load generator, while the block lasts."""
+    return compiled(SOURCE)
 
 
 def lineload_command(
@@ -100,13 +76,7 @@ def measure(program: Path, port: int, shape: Shape, seconds: float) -> Figures:
         LoadError: Wrong bytes, lost connections, or no end in time: there is no figure.
     """
     command = lineload_command(program, port, shape, seconds)
-    try:
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds + SPARE_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise LoadError(f"no end after {seconds + SPARE_SECONDS:g} s") from None
-    return figures(result.returncode, result.stdout, result.stderr)
+    return _figures(run_load(command, seconds + SPARE_SECONDS))
 
 
 def figures(status: int, output: str, errors: str) -> Figures:
@@ -115,10 +85,15 @@ def figures(status: int, output: str, errors: str) -> Figures:
     Raises:
         LoadError: It ended with a status other than 0; its first complaint is the text.
     """
-    if status:
-        complaints = errors.splitlines() or [f"lineload ended with status {status}"]
-        more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-        raise LoadError(complaints[0] + more)
+    check_status(status, errors)
+    return _figures(output)
+
+
+def _figures(output: str) -> Figures:
     read = json.loads(output)
-    names = ("lines_per_s", "p50_us", "p99_us", "answered")
-    return Figures(**{name: read[name] for name in names})
+    return Figures(
+        rate=read["lines_per_s"],
+        p50_us=read["p50_us"],
+        p99_us=read["p99_us"],
+        answered=read["answered"],
+    )

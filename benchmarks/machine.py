@@ -12,7 +12,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from benchmarks.contenders import Contender
+    from benchmarks.contenders import Program
 
 
 @frozen(kw_only=True)
@@ -34,7 +34,7 @@ class Machine:
         )
 
 
-def this_machine(contenders: Iterable[Contender]) -> Machine:
+def this_machine(contenders: Iterable[Program]) -> Machine:
     """Describe this machine and the versions of what is compared."""
     return Machine(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from benchmarks.compiled import LoadError
 from benchmarks.contenders import Contender
-from benchmarks.load import LoadError, Shape, compiled_lineload, measure, parse_shape
+from benchmarks.load import Shape, compiled_lineload, measure, parse_shape
 from benchmarks.machine import this_machine
 from benchmarks.servers import ServerError, ending_on_signals, running
 from benchmarks.table import table
@@ -101,7 +102,7 @@ def _cost(lineload: Path, contender: Contender, shape: Shape, seconds: float) ->
         figures = measure(lineload, server.port, shape, seconds)
         cpu = server.cpu_seconds() - before
         server.check()
-    cost = Cost(lines_per_s=figures.lines_per_s, cpu_us=cpu / figures.answered * 1e6)
+    cost = Cost(lines_per_s=figures.rate, cpu_us=cpu / figures.answered * 1e6)
     print(
         f"{shape} {contender.name}: {cost.lines_per_s:,.0f} lines/s, {cost.cpu_us:.3f} µs a line",
         file=sys.stderr,

@@ -1,10 +1,9 @@
-"""The picture of a run of `benchmarks.echo`; needs matplotlib, which is imported on use."""
+"""The picture of a comparison; needs matplotlib, which is imported on use."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.contenders import CONTENDERS
 from benchmarks.results import Measurement, Summary, shapes_of, summaries
 
 if TYPE_CHECKING:
@@ -13,14 +12,15 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from benchmarks.load import Shape
+    from benchmarks.results import Contest, Shape
 
 OURS, THREADS, LOOP = "#c8442d", "#2f6690", "#8a9199"
+MOST_COLUMNS = 6
 COLOURS = {"speedo": OURS, "a thread job a line": THREADS, "in the event loop": LOOP}
 
 
-def write_plot(path: Path, measurements: Sequence[Measurement]) -> None:
-    """Draw lines/s above and round trips below, one column per shape, and save it as PNG.
+def write_plot(path: Path, contest: Contest, measurements: Sequence[Measurement]) -> None:
+    """Draw rates above and times below, one column per shape, and save it as PNG.
 
     Both axes are logarithmic: equal distances are equal ratios.
 
@@ -31,11 +31,20 @@ def write_plot(path: Path, measurements: Sequence[Measurement]) -> None:
     from matplotlib.lines import Line2D
 
     shapes = shapes_of(measurements)
-    figure = Figure(figsize=(4.5 + 2.6 * len(shapes), 7.5), layout="constrained")
-    grid = figure.subplots(2, len(shapes), sharey=True, squeeze=False)
-    for column, shape in enumerate(shapes):
-        _draw_shape(grid[0][column], grid[1][column], shape, measurements)
-    figure.suptitle("Line echo: clients × lines in flight")
+    columns = min(len(shapes), MOST_COLUMNS)
+    bands = -(-len(shapes) // columns)  # each of two rows
+    size = (4.5 + 2.6 * columns, 7.5 * bands)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(2 * bands, columns, sharey=True, squeeze=False)
+    for place in range(bands * columns):
+        band, column = divmod(place, columns)
+        rates, trips = grid[2 * band][column], grid[2 * band + 1][column]
+        if place < len(shapes):
+            _draw_shape(rates, trips, contest, shapes[place], measurements)
+        else:
+            rates.set_axis_off()
+            trips.set_axis_off()
+    figure.suptitle(contest.subject)
     keys = [
         Line2D([], [], color=colour, marker="o", label=kind) for kind, colour in COLOURS.items()
     ]
@@ -44,11 +53,15 @@ def write_plot(path: Path, measurements: Sequence[Measurement]) -> None:
 
 
 def _draw_shape(
-    rates: Axes, trips: Axes, shape: Shape, measurements: Sequence[Measurement]
+    rates: Axes,
+    trips: Axes,
+    contest: Contest,
+    shape: Shape,
+    measurements: Sequence[Measurement],
 ) -> None:
     servers = {measurement.server for measurement in measurements}
-    order = [contender for contender in reversed(CONTENDERS) if contender.name in servers]
-    summary = summaries(measurements, shape)
+    order = [contender for contender in reversed(contest.programs) if contender.name in servers]
+    summary = summaries(contest, measurements, shape)
     for row, contender in enumerate(order):
         if contender.name in summary:
             _draw_server(rates, trips, row, _colour(contender.name), summary[contender.name])
@@ -56,9 +69,9 @@ def _draw_shape(
         axes.set_yticks(range(len(order)), [contender.title for contender in order])
         axes.set_ylim(-0.6, len(order) - 0.4)
         _make_logarithmic(axes)
-    rates.set_title(f"{shape.clients} × {shape.inflight}")
-    rates.set_xlabel("lines/s: slowest – median ● – fastest")
-    trips.set_xlabel("round trip, µs: p50 ● – p99 |")
+    rates.set_title(str(shape))
+    rates.set_xlabel(f"{shape.unit}: slowest – median ● – fastest")
+    trips.set_xlabel("time, µs: p50 ● – p99 |")
 
 
 def _make_logarithmic(axes: Axes) -> None:
@@ -76,7 +89,7 @@ def _make_logarithmic(axes: Axes) -> None:
 
 def _draw_server(rates: Axes, trips: Axes, row: int, colour: str, summary: Summary) -> None:
     rates.plot([summary.slowest, summary.fastest], [row, row], color=colour, lw=2, alpha=0.5)
-    rates.plot(summary.lines_per_s, row, "o", color=colour)
+    rates.plot(summary.rate, row, "o", color=colour)
     trips.plot([summary.p50_us, summary.p99_us], [row, row], color=colour, lw=2, alpha=0.5)
     trips.plot(summary.p50_us, row, "o", color=colour)
     trips.plot(summary.p99_us, row, "|", color=colour, ms=12, mew=2)

@@ -19,12 +19,14 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmarks.contenders import Contender
+    from benchmarks.contenders import Program
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 15  # Twisted's imports took 2 s on a busy machine
 STOP_SECONDS = 5  # a drain may take this long, then the process group is killed
+SETTLE_SECONDS = 0.3
+SETTLE_PATIENCE_SECONDS = 10
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -54,6 +56,15 @@ class Server:
                 return int(line.split()[1]) * 1024
         raise ServerError(f"the server is gone: {self.last_words()}")
 
+    def settled_bytes(self) -> int:
+        """The server's resident memory once it no longer grows."""
+        deadline = time.monotonic() + SETTLE_PATIENCE_SECONDS
+        before, now = -1, self.resident_bytes()
+        while now > before and time.monotonic() < deadline:
+            time.sleep(SETTLE_SECONDS)
+            before, now = now, self.resident_bytes()
+        return now
+
     def cpu_seconds(self) -> float:
         """The CPU time that the server's threads have used so far, those that ended included."""
         clock = ctypes.c_int()
@@ -69,10 +80,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(contender: Contender) -> Iterator[Server]:
+def running(contender: Program) -> Iterator[Server]:
     """Run a contender on a free port of the loopback interface.
 
-    The block is entered when the server has echoed a line. When it is left, however it is
+    The block is entered when the server has been seen to serve. When it is left, however it is
     left, the process group gets SIGTERM, and after `STOP_SECONDS` SIGKILL.
 
     Raises:
@@ -83,7 +94,7 @@ def running(contender: Contender) -> Iterator[Server]:
         process = _start(contender.command(port), log)
         try:
             server = Server(process=process, port=port, log=log)
-            _wait_until_it_echoes(server)
+            _wait_until_it_serves(server, contender)
             yield server
         finally:
             _end(process)
@@ -107,7 +118,7 @@ def ending_on_signals() -> Iterator[None]:
 
 
 def _free_port() -> int:
-    """A port that nobody listens on now; the echo test notices if somebody else takes it."""
+    """A port that nobody listens on now; its greeting notices if somebody else takes it."""
     with socket.create_server((HOST, 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -131,30 +142,16 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _wait_until_it_echoes(server: Server) -> None:
+def _wait_until_it_serves(server: Server, program: Program) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         server.check()
         with contextlib.suppress(ConnectionRefusedError):
-            _echo_once(server.port)
+            program.greet(server.port)
             server.check()
             return
         time.sleep(0.02)
     raise ServerError(f"not ready after {START_SECONDS} s: {server.last_words()}")
-
-
-def _echo_once(port: int) -> None:
-    try:
-        with socket.create_connection((HOST, port), timeout=START_SECONDS) as client:
-            client.sendall(b"ready?\n")
-            with client.makefile("rb") as replies:
-                reply = replies.readline()
-    except ConnectionRefusedError:
-        raise
-    except OSError as error:
-        raise ServerError(f"no answer to the first line: {error}") from error
-    if reply != b"ready?\n":
-        raise ServerError(f"answered {reply!r} where its echo was expected")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

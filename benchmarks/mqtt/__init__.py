@@ -1,0 +1,1 @@
+"""MQTT brokers side by side: `python -m benchmarks.mqtt`. `README.md` beside it says how."""
