@@ -215,7 +215,7 @@ async def _read_all(peer: Peer) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("reply", ["text", 5, ["list"], bytearray(b"bytes"), object()], ids=repr)
+@pytest.mark.parametrize("reply", ["text", 5, ["list"], bytearray(b"bytes"), object()], ids=type)
 @pytest.mark.parametrize("tasks", [False, True], ids=["thread", "task"])
 async def test_a_reply_that_is_not_bytes(reply: Any, *, tasks: bool) -> None:
     """It is the handler's error, and the text says what was given and what is allowed."""
