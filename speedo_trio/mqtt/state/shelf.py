@@ -34,6 +34,10 @@ class Shelf(Backlog):
 
     __slots__ = ("_asked", "_cursor", "_journal", "stored", "stored_bytes")
 
+    # As `Backlog` has them. They are set here too, and not all checkers of types look there.
+    bytes: int
+    dropped: int
+
     def __init__(self, limits: OutboxLimits, journal: Journal) -> None:
         super().__init__(limits)
         self._journal = journal
