@@ -36,6 +36,7 @@ from speedo_trio.mqtt.security.certificate import CertificateUser as Certificate
 from speedo_trio.mqtt.security.password_file import PasswordFile as PasswordFile
 from speedo_trio.mqtt.security.security import Security as Security
 from speedo_trio.mqtt.security.settings import SecuritySettings as SecuritySettings
+from speedo_trio.mqtt.security.tokens import Tokens as Tokens
 from speedo_trio.mqtt.security.user import Proof as Proof
 from speedo_trio.mqtt.security.user import User as User
 from speedo_trio.mqtt.service import MQTT as MQTT
@@ -106,6 +107,7 @@ __all__ = [
     "SubscribeRequest",
     "Subscribed",
     "ThreadSubscription",
+    "Tokens",
     "TopicRights",
     "Transform",
     "Unsubscribed",

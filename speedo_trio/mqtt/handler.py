@@ -23,6 +23,7 @@ from speedo_trio.mqtt.referee import Referee, client_info
 from speedo_trio.mqtt.state.asks import HOLD, Hold, More
 from speedo_trio.mqtt.state.client import TURN, Client
 from speedo_trio.mqtt.state.machine import State
+from speedo_trio.mqtt.stay import Stay
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.protocol.handler import ProtocolHandler
 
@@ -88,6 +89,7 @@ class MQTTHandler(ProtocolHandler):
             asking=service.asking_for(connection.peer),
         )
         self._holding = Holding(self._client, service.caretaker, self._clock, self._release)
+        self._stay: Stay | None = None  # when it is only for a time
         self._referee: Referee | None = None  # when a hook wants to know of the client
         self._admitted = False
         self._told = False  # of its end
@@ -146,6 +148,8 @@ class MQTTHandler(ProtocolHandler):
             self._gated.gate.abandon()
         self._core.flush()  # its will
         self._service.caretaker.leave(self)
+        if self._stay is not None:
+            self._stay.until(None)
         self._service.caretaker.stir()
         self._service.traffic.leave(self)
         self._tell_end(None, "" if reason.error is None else str(reason))
@@ -399,6 +403,10 @@ class MQTTHandler(ProtocolHandler):
 
     def _recognise(self, session: BrokerSession, who: ClientInfo) -> None:
         session.who = who
+        if who.until is not None or self._stay is not None:
+            if self._stay is None:
+                self._stay = Stay(self._client, self._service.caretaker, self._clock)
+            self._stay.until(who.until)
         self._service.restrict(session)
 
     def _tell_end(self, reason: ReasonCode | None, text: str) -> None:

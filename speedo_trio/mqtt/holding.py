@@ -3,7 +3,7 @@
 Mostly that is the caretaker, and a held client takes up no task. Where hooks are asked of what it
 has sent, the message that asks them goes on, in the connection's lane.
 
-Next: `speedo_trio.mqtt.handler`.
+Next: `speedo_trio.mqtt.stay`.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class Referee:
             case True:
                 return ALLOW
             case Accepted():
-                self.client = evolve(self.client, identity=answer.identity)
+                self.client = evolve(self.client, identity=answer.identity, until=answer.until)
                 return Allow(answer.data)
             case False:
                 return self._refuse()

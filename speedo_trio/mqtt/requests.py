@@ -24,6 +24,8 @@ class ClientInfo:
     """As it says. Without a hook that authenticates, nobody has seen to that."""
     identity: object = None
     """What `Accepted` said; None without."""
+    until: float | None = None
+    """The same, of when its connection ends."""
     version: Version
     connection: int
     """The number of its connection, which no other of this server has had."""

@@ -42,6 +42,9 @@ class Accepted:
 
     identity: object = None
     """Later requests have it as ``client.identity``: a name, roles, a record of a database."""
+    until: float | None = None
+    """When its connection ends, in seconds as `time.time` counts them, with 0xA0, Maximum connect
+    time; None: never for this."""
     data: bytes | None = field(default=None, repr=False)
     """For the last step of an authentication in steps: what the client is told."""
 

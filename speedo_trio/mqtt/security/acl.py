@@ -18,12 +18,15 @@ Next: `speedo_trio.mqtt.security.acl_file`.
 from __future__ import annotations
 
 from enum import Flag
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
 
 from speedo_trio.errors import ConfigError, TopicError
 from speedo_trio.pubsub.topics import check_filter, matches
+
+if TYPE_CHECKING:
+    from speedo_trio.mqtt.hooks import TopicRights
 
 
 class Access(Flag):
@@ -96,6 +99,26 @@ class Rights:
                 if (denies or rule.access & access) and matches(rule.topic_filter, topic):
                     return not denies
         return False
+
+
+@frozen
+class Both:
+    """What two say: a client may do what both allow."""
+
+    one: TopicRights
+    other: TopicRights
+
+    def may_publish(self, topic: str, /) -> bool:
+        """Whether it may publish there."""
+        return self.one.may_publish(topic) and self.other.may_publish(topic)
+
+    def may_receive(self, topic: str, /) -> bool:
+        """Whether it may get what is published there."""
+        return self.one.may_receive(topic) and self.other.may_receive(topic)
+
+    def may_subscribe(self, topic_filter: str, /) -> bool:
+        """Whether it may subscribe."""
+        return self.one.may_subscribe(topic_filter) and self.other.may_subscribe(topic_filter)
 
 
 @define(eq=False)

@@ -1,7 +1,8 @@
 """The doorman: may a client come in, and as whom? All that settings say of that, as one hook.
 
-In this order: a certificate names its user; a user name goes with a password of the file; without
-credentials it depends on where the client is. Who fails too often isn't looked at for a while.
+In this order: a certificate names its user; a token is shown as a password; a user name goes with a
+password of the file; without credentials it depends on where the client is. Who fails too often
+isn't looked at for a while.
 
 Next: `speedo_trio.mqtt.security.security`.
 """
@@ -18,6 +19,7 @@ from speedo_trio.mqtt.calls import TURNED_AWAY
 from speedo_trio.mqtt.security.addresses import is_local
 from speedo_trio.mqtt.security.certificate import CertificateUser, user_of
 from speedo_trio.mqtt.security.failures import Failures
+from speedo_trio.mqtt.security.tokens import Tokens, looks_like_a_token
 from speedo_trio.mqtt.security.user import Proof, User
 from speedo_trio.mqtt.verdicts import Accepted, Refusal
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
@@ -44,6 +46,7 @@ class Doorman:
     """Decides who comes in. The attributes may change; those who are in stay."""
 
     passwords: PasswordFile | None = None
+    tokens: Tokens | None = None
     certificate_user: CertificateUser | None = None
     allow_anonymous: AnonymousPolicy = "local"
     failures: Failures = field(factory=lambda: Failures(None))
@@ -58,6 +61,8 @@ class Doorman:
             if certificate is not None:
                 name = user_of(certificate, self.certificate_user)
                 return _WRONG if name is None else _accept(name, Proof.CERTIFICATE)
+        if self.tokens is not None and self._shows_token(request):
+            return await self._show_token(request, self.tokens)
         if request.user_name is not None and self.passwords is not None:
             return await self._log_in(request, request.user_name, self.passwords)
         return self._let_in(client)
@@ -81,6 +86,24 @@ class Doorman:
             return _WRONG
         failures.refund(peer)
         return right if isinstance(right, Refusal) else _accept(name, Proof.PASSWORD)
+
+    def _shows_token(self, request: ConnectRequest) -> bool:
+        """Whether it is a token that decides. Without a password file one is due for a name."""
+        if self.passwords is None:
+            return request.password is not None or request.user_name is not None
+        return looks_like_a_token(request.password)
+
+    async def _show_token(self, request: ConnectRequest, tokens: Tokens) -> Accepted | Refusal:
+        failures, peer = self.failures, request.client.peer
+        if not failures.may_try(peer, self.clock()):
+            return _TOO_OFTEN
+        failures.charge(peer, self.clock())  # before it is looked at, as above
+        answer = await tokens(request)
+        if isinstance(answer, Refusal) and answer.reason is _WRONG.reason:
+            self._tell_failure(request.user_name or "", peer)
+        else:
+            failures.refund(peer)
+        return answer
 
     def _let_in(self, client: ClientInfo) -> Accepted | Refusal:
         if self.admits_anonymous(client.peer):

@@ -9,25 +9,18 @@ import hmac
 import os
 import secrets
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
-from speedo_trio.errors import ConfigError
 from speedo_trio.mqtt.security.hashes import Scrypt
+from speedo_trio.mqtt.security.threads import BUSY, THREADS, Threads
 from speedo_trio.mqtt.security.users import parse_users, read_file
-from speedo_trio.mqtt.verdicts import Refusal
-from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
     from speedo_trio.mqtt.requests import ConnectRequest
     from speedo_trio.mqtt.security.hashes import PasswordHash
-
-THREADS: Final = max(1, min(4, (os.cpu_count() or 1) - 1))
-"""A processor less than there are: the loop, which serves all others, needs one."""
-_WAITING = 200
-"""Logins that may wait for each thread: what a thread does in a hook's deadline of 10 s."""
-_BUSY = Refusal(ReasonCode.SERVER_BUSY, "too many are logging in; try again later")
+    from speedo_trio.mqtt.verdicts import Refusal
 
 
 class PasswordFile:
@@ -51,16 +44,12 @@ class PasswordFile:
         Raises:
             ConfigError: it can't be read, or a line in it is none.
         """
-        if type(threads) is not int or threads < 1:
-            raise ConfigError(f"threads is {threads!r}; allowed is a whole number from 1")
+        self._threads = Threads(threads)
         self._path = os.fspath(path)
         self._users = self._read()
         self._key = secrets.token_bytes(32)
         self._known: dict[str, bytes] = {}  # by user, of the password that was right
         self._nobody = _nobody(self._users)
-        self._limiter = trio.CapacityLimiter(threads)
-        self._most_waiting = threads * _WAITING
-        self._waiting = 0
 
     def reload(self) -> frozenset[str]:
         """Read the file again. Blocks for as long as that takes.
@@ -75,8 +64,7 @@ class PasswordFile:
 
     def adopt(self, other: PasswordFile) -> frozenset[str]:
         """Hold to what another one has read; the same as `reload` otherwise."""
-        self._path, self._limiter = other._path, other._limiter
-        self._most_waiting = other._most_waiting
+        self._path, self._threads = other._path, other._threads
         return self._change(other._users)
 
     def _change(self, users: dict[str, PasswordHash]) -> frozenset[str]:
@@ -101,24 +89,15 @@ class PasswordFile:
         if known is not None and hmac.compare_digest(known, seal()):
             await trio.lowlevel.checkpoint()
             return True
-        if self._waiting >= self._most_waiting:
+        if self._threads.full:
             await trio.lowlevel.checkpoint()
-            return _BUSY
-        right = await self._look(line or self._nobody, password)
+            return BUSY
+        right = await self._threads.look(partial((line or self._nobody).check, password))
         if line is None or not right:  # nobody's is looked at too: the time would tell
             return False
         if self._users.get(name) is line:  # the file was not read again meanwhile
             self._known[name] = seal()
         return self._users.get(name) == line
-
-    async def _look(self, line: PasswordHash, password: bytes) -> bool:
-        self._waiting += 1
-        try:
-            return await trio.to_thread.run_sync(
-                line.check, password, limiter=self._limiter, abandon_on_cancel=True
-            )
-        finally:
-            self._waiting -= 1
 
     def _read(self) -> dict[str, PasswordHash]:
         return parse_users(read_file(self._path), self._path)

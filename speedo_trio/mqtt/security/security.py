@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from speedo_trio.mqtt.hooks import Hooks
+from speedo_trio.mqtt.security.acl import Both
 from speedo_trio.mqtt.security.acl_file import ACLFile
 from speedo_trio.mqtt.security.doorman import Doorman
 from speedo_trio.mqtt.security.failures import Failures
-from speedo_trio.mqtt.security.password_file import THREADS, PasswordFile
+from speedo_trio.mqtt.security.password_file import PasswordFile
 from speedo_trio.mqtt.security.settings import SecuritySettings
+from speedo_trio.mqtt.security.threads import THREADS
+from speedo_trio.mqtt.security.tokens import Tokens
 from speedo_trio.mqtt.security.user import Proof, User
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class Security:
             passwords=None
             if path is None
             else PasswordFile(path, threads=settings.password_threads or THREADS),
+            tokens=_tokens(settings),
             certificate_user=settings.certificate_user,
             allow_anonymous=settings.allow_anonymous,
             failures=Failures(settings.failed_logins),
@@ -80,6 +84,7 @@ class Security:
         changed = old.adopt(new) if old is not None and new is not None else None
         ours, theirs = self._doorman, other._doorman
         ours.passwords = old if both else new
+        tokens, ours.tokens = ours.tokens, theirs.tokens
         ours.certificate_user = theirs.certificate_user
         ours.allow_anonymous = theirs.allow_anonymous
         ours.failures.most = theirs.failures.most
@@ -93,13 +98,39 @@ class Security:
             match user.proof:
                 case Proof.PASSWORD:
                     return changed is None or user.name in changed
+                case Proof.TOKEN:
+                    new_tokens = ours.tokens
+                    return (
+                        tokens is None
+                        or new_tokens is None
+                        or not new_tokens.still_good(user, tokens)
+                    )
                 case Proof.CERTIFICATE:
                     return ours.certificate_user is None
                 case _:
-                    named = user.name is not None and ours.passwords is not None
+                    proofs = ours.passwords, ours.tokens
+                    named = user.name is not None and any(each is not None for each in proofs)
                     return named or not ours.admits_anonymous(client.peer)
 
         return must_go
 
     def _authorise(self, client: ClientInfo) -> TopicRights | None:
-        return None if self._acl is None else self._acl(client)
+        user = client.identity
+        shown = user.rights if isinstance(user, User) else None
+        ruled = None if self._acl is None else self._acl(client)
+        if shown is None or ruled is None:
+            return shown or ruled
+        return Both(shown, ruled)
+
+
+def _tokens(settings: SecuritySettings) -> Tokens | None:
+    if settings.jwt_key_file is None:
+        return None
+    return Tokens(
+        settings.jwt_key_file,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+        user_claim=settings.jwt_user_claim,
+        leeway=settings.jwt_leeway,
+        threads=settings.password_threads or THREADS,
+    )

@@ -46,6 +46,24 @@ def _certificate_user(owner: object, attribute: Attribute[Any], value: object) -
         raise ConfigError(f"{attribute.name} is {value!r}; allowed is {allowed}, or none")
 
 
+def _text(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
+    if value is not None and not (isinstance(value, str) and value):
+        raise ConfigError(f"{attribute.name} is {value!r}; allowed is a text, or none")
+
+
+def _claim(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
+    if not (isinstance(value, str) and value):
+        raise ConfigError(f"{attribute.name} is {value!r}; allowed is the name of a claim")
+
+
+def _leeway(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 86_400:  # type: ignore[operator]  # it is one
+        raise ConfigError(
+            f"{attribute.name} is {value!r}; allowed is a number of seconds from 0 to 86400"
+        )
+
+
 def _whole_or_none(most: int) -> Callable[[object, Attribute[Any], object], None]:  # Any: as above
     def validate(owner: object, attribute: Attribute[Any], value: object) -> None:  # Any: as above
         if value is not None and (type(value) is not int or not 1 <= value <= most):
@@ -66,6 +84,18 @@ class SecuritySettings:
     acl_file: str | None = field(default=None, converter=_file_or_none, validator=_file)
     """A file that says who may publish and get what, in mosquitto's syntax. Read again on a reload.
     none: all is allowed to who comes in."""
+    jwt_key_file: str | None = field(default=None, converter=_file_or_none, validator=_file)
+    """A file with what tokens (JWT) are verified by, which clients give as their passwords: a
+    public key or certificate in PEM, a set of keys in JSON, or a secret. Read again on a reload.
+    none: tokens are nothing special."""
+    jwt_audience: str | None = field(default=None, converter=_file_or_none, validator=_text)
+    """What the claim "aud" of a token has to be, or contain. none: it is not looked at."""
+    jwt_issuer: str | None = field(default=None, converter=_file_or_none, validator=_text)
+    """What the claim "iss" of a token has to be. none: it is not looked at."""
+    jwt_user_claim: str = field(default="sub", validator=_claim)
+    """The claim of a token that names the user."""
+    jwt_leeway: float = field(default=0.0, validator=_leeway)
+    """Seconds by which the clock of who makes tokens may differ."""
     allow_anonymous: AnonymousPolicy = field(default="local", validator=check_anonymous)
     """Whom to let in without credentials: "local" are clients at a loopback address or a Unix
     socket; behind a trusted proxy it is their own address that counts."""

@@ -35,6 +35,8 @@ class User:
     """What it has shown for it."""
     rights: TopicRights | None = None
     """What it may do beside what others decide, as a token may tell; None: nothing is told."""
+    key: bytes | None = None
+    """The fingerprint of the key that its token was signed with; None without one."""
 
 
 def name_of(client: ClientInfo) -> str | None:

@@ -148,7 +148,7 @@ async def test_what_is_remembered_is_forgotten_with_the_line(passwords: Path) ->
 
 async def test_a_crowd_is_bounded(passwords: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When too many wait for a thread, more are told to come back later."""
-    monkeypatch.setattr("speedo_trio.mqtt.security.password_file._WAITING", 2)
+    monkeypatch.setattr("speedo_trio.mqtt.security.threads._WAITING", 2)
     file = PasswordFile(passwords, threads=1)
     answers: list[object] = []
 
