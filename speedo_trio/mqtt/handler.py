@@ -29,7 +29,6 @@ from speedo_trio.protocol.handler import ProtocolHandler
 if TYPE_CHECKING:
     from speedo_trio.events import CloseReason
     from speedo_trio.mqtt.common import Service
-    from speedo_trio.mqtt.requests import ClientInfo
     from speedo_trio.mqtt.state.asks import Ask, Outcome
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.mqtt.store.gate import GatedMailbox
@@ -183,7 +182,7 @@ class MQTTHandler(ProtocolHandler):
         if referee is None:
             return
         assert isinstance(session, BrokerSession)
-        self._recognise(session, referee.client)
+        self._service.recognise(session, referee.client)
         if self._service.tell is not None:
             self._service.tell(ClientConnected(client=referee.client, session_present=present))
 
@@ -302,7 +301,7 @@ class MQTTHandler(ProtocolHandler):
         verdict = await referee.decide(outcome)
         session = self._client.session
         if isinstance(session, BrokerSession) and session.who is not referee.client:
-            self._recognise(session, referee.client)  # it has shown anew who it is
+            self._service.recognise(session, referee.client)  # it has shown anew who it is
         self._begin_turn()
         left = self._client.answer(outcome, verdict, self._clock())
         self._core.flush()
@@ -396,10 +395,6 @@ class MQTTHandler(ProtocolHandler):
             client = client_info(self.connection, connect, self._client.client_id)
             self._referee = Referee(self._service.calls, client)
         return self._referee
-
-    def _recognise(self, session: BrokerSession, who: ClientInfo) -> None:
-        session.who = who
-        self._service.restrict(session)
 
     def _tell_end(self, reason: ReasonCode | None, text: str) -> None:
         """Tell of the end of a client that has sent a CONNECT, once."""

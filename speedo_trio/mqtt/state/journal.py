@@ -32,6 +32,7 @@ class Notable(Protocol):
     will: Will | None
     will_at: float | None
     ends_at: float | None
+    passport: str | None
 
     @property
     def connected(self) -> bool:
@@ -46,7 +47,7 @@ class Journal(Protocol):
     """
 
     def save(self, session: Notable) -> None:
-        """Note expiry, will and deadlines, and whether the client is there."""
+        """Note expiry, will and deadlines, who the client is, and whether it is there."""
 
     def leave_rows(self) -> None:
         """The session is about to end, and has rows that are not in memory."""

@@ -66,11 +66,13 @@ class Keeper:
         core: BrokerCore,
         sessions: Sessions,
         later: Callable[[Session], None],
+        recognise: Callable[[Session], None],
     ) -> None:
         """Nothing is opened yet.
 
         Args:
             later: Sees to it that what waits for a session's client is sent soon.
+            recognise: Finds out whose a session is that has come back.
         """
         self.ledger: Final = Ledger(self, lambda: time.time() - core.clock())
         """What is noted."""
@@ -78,6 +80,7 @@ class Keeper:
         self._core = core
         self._sessions = sessions
         self._later = later
+        self._recognise = recognise
         self._opened = False
         self._restored = False
         self._writer: Writer | None = None
@@ -140,7 +143,7 @@ class Keeper:
         core = self._core
         core.keeper = self
         self._sessions.keeping = self.ledger
-        restore(image, self.ledger, self._sessions, core)
+        restore(image, self.ledger, self._sessions, core, self._recognise)
         self._let_in()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:

@@ -172,6 +172,7 @@ class SessionJournal:
             None if ends_at is None else ends_at + drift,
             None if will_at is None else will_at + drift,
             None if session.will is None else will_record(session.will),
+            session.passport,
         )
 
     def leave_rows(self) -> None:

@@ -197,7 +197,7 @@ class SQLiteStore:
     def _apply(self, database: sqlite3.Connection, batch: Batch) -> list[int]:
         """Make the changes, in the order of `Batch`."""
         delete_many(database, "session", "number", batch.ended)
-        insert_many(database, "session", 10, map(session_row, batch.sessions.values()))
+        insert_many(database, "session", 11, map(session_row, batch.sessions.values()))
         self._subscribe(database, batch)
         insert_many(database, "message", 7, message_rows(batch.messages, batch.drift))
         delete_many(database, "queue", "key", batch.removed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,9 +9,7 @@ import trio
 import trio.testing
 
 from speedo_trio.events import Event, StoreFailed, StoreRecovered
-from speedo_trio.mqtt.embedding import MQTTServer, serve_mqtt
 from speedo_trio.mqtt.state.capabilities import Capabilities
-from speedo_trio.mqtt.store.contract import Store
 from speedo_trio.mqtt.store.sqlite import SQLiteStore
 from speedo_trio.mqtt.wire.packets import (
     Connect,
@@ -34,32 +30,10 @@ from speedo_trio.mqtt.wire.properties import Properties
 from tests.mqtt.peers import Peer, connected
 from tests.mqtt.store.careful import until
 from tests.mqtt.store.faulty import FaultyStore
+from tests.mqtt.store.scene import serving
 
 SHORT = 0.3
 """Seconds in which nothing must come that must not come."""
-
-
-@asynccontextmanager
-async def serving(
-    store: Store, capabilities: Capabilities | None = None, events: list[Event] | None = None
-) -> AsyncIterator[MQTTServer]:
-    """A server with a store. At the end it is drained, and the store closed."""
-    observer = None if events is None else events.append
-    async with trio.open_nursery() as nursery:
-
-        async def serve(task_status: trio.TaskStatus[MQTTServer]) -> None:
-            await serve_mqtt(
-                "tcp://127.0.0.1:0",
-                store=store,
-                capabilities=capabilities,
-                sys_interval=0,
-                observer=observer,
-                task_status=task_status,
-            )
-
-        server: MQTTServer = await nursery.start(serve)
-        yield server
-        await server.drain(1)
 
 
 @pytest.fixture

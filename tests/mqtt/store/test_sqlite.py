@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,9 @@ def path(tmp_path: Path) -> Path:
 
 def session(number: int, name: str = "") -> SessionRecord:
     """A session of a client that is away."""
-    return SessionRecord(number, name or f"c{number}", 10, False, None, None, None)  # a record
+    return SessionRecord(
+        number, name or f"c{number}", 10, False, None, None, None, None
+    )  # a record
 
 
 def batch(number: int = 1) -> Batch:
@@ -240,18 +243,29 @@ def test_an_empty_file_becomes_a_store(path: Path) -> None:
 def test_an_older_file_is_brought(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By one step after another, each all or nothing."""
     filled(path)
-    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(schema, "VERSION", 4)
     monkeypatch.setattr(
-        schema, "MIGRATIONS", {1: "CREATE TABLE two (a);", 2: "INSERT INTO two VALUES (2);"}
+        schema, "MIGRATIONS", {2: "CREATE TABLE two (a);", 3: "INSERT INTO two VALUES (2);"}
     )
     store = SQLiteStore(path)
     assert store.open().waiting == {1: (2, 4)}
     store.close()
     database = sqlite3.connect(path)
 
-    assert database.execute("PRAGMA user_version").fetchone() == (3,)
+    assert database.execute("PRAGMA user_version").fetchone() == (4,)
     assert database.execute("SELECT a FROM two").fetchone() == (2,)
     database.close()
+
+
+def test_version_1(path: Path) -> None:
+    """It didn't say who clients are."""
+    filled(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE session DROP COLUMN passport")
+        database.execute("PRAGMA user_version = 1")
+    store = SQLiteStore(path)
+    assert store.open().sessions == [session(1)]
+    store.close()
 
 
 @pytest.mark.parametrize("given", [{"durability": "hope"}, {"maximum_bytes": 5}])
