@@ -93,6 +93,9 @@ class Journal(Protocol):
             size: When they have so many bytes no more are read.
         """
 
+    def sweep(self, after: int) -> None:
+        """Have those removed that wait behind a row for too long; `Shelf.swept` is told."""
+
     def warm(self) -> None:
         """Have the messages read that are in flight; `DurableOutgoing.warmed` gets them."""
 

@@ -41,6 +41,7 @@ class Batch:
         "settled",
         "spilled",
         "subscriptions",
+        "swept",
         "touched",
         "updated",
         "weight",
@@ -84,6 +85,10 @@ class Batch:
         self.retained: dict[bytes, MessageRecord | None] = {}
         """By topic; None: nothing is retained any more."""
 
+        self.swept: dict[int, int] = {}
+        """Rows, by the numbers of sessions: of what waits behind one that goes which has expired
+        when the batch is written."""
+
     def relief(self, before: Iterable[Batch]) -> Batch:
         """What of it may be done before its turn, and then once more: what clients have done with.
 
@@ -115,4 +120,5 @@ class Batch:
             or self.ended
             or self.subscriptions
             or self.retained
+            or self.swept
         )

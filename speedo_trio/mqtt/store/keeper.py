@@ -21,6 +21,7 @@ import trio
 from speedo_trio.errors import StoreError
 from speedo_trio.events import StoreFailed, StoreRecovered
 from speedo_trio.mqtt.state.durable import DurableOutgoing
+from speedo_trio.mqtt.store.contract import Removed
 from speedo_trio.mqtt.store.convert import message_of, publication_of
 from speedo_trio.mqtt.store.gate import Gate, GatedMailbox
 from speedo_trio.mqtt.store.ledger import Ledger
@@ -48,8 +49,12 @@ _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts of a store that fails; the last one again and again."""
 _PURGE: Final = 60.0
 """Seconds between two looks for what has expired."""
+_TURN: Final = 500
+"""Sessions that are looked at until it is others' turn."""
 
 _LEFT: Final = "the store is left before all was written that was noted"
+
+_NOTHING: Final = Removed()
 
 _logger = logging.getLogger("speedo_trio.mqtt")
 
@@ -165,7 +170,20 @@ class Keeper:
         while True:
             await trio.sleep(_PURGE)
             self._writer.put(partial(self._store.expire, time.time()), _ignore)
+            await self._sweep()
             self._read_again()
+
+    async def _sweep(self) -> None:
+        """Remove messages that have waited for too long, others' turns in between."""
+        for count, session in enumerate(list(self._sessions)):
+            if count % _TURN == _TURN - 1:
+                await trio.lowlevel.checkpoint()
+            outgoing, now = session.outgoing, self._core.clock()
+            if isinstance(outgoing, DurableOutgoing):
+                soonest = outgoing.shelf.soonest
+                if soonest is not None and soonest <= now:
+                    outgoing.sweep(now)
+        self._core.flush()
 
     async def end(self) -> None:
         """Write what is noted, as far as that can be done in time, and close the store."""
@@ -243,11 +261,11 @@ class Keeper:
         batch = self.ledger.turn_the_page()
         self._pending.append(batch)
         if batch.empty and len(self._pending) == 1:
-            self._wrote(batch, (), None)
+            self._wrote(batch, _NOTHING, None)
         else:
             writer.put(partial(self._commit, writer, batch), partial(self._wrote, batch))
 
-    def _commit(self, writer: Writer, batch: Batch) -> Sequence[int]:
+    def _commit(self, writer: Writer, batch: Batch) -> Removed:
         """In the thread: write a batch, again and again until it is written.
 
         Raises:
@@ -280,9 +298,22 @@ class Keeper:
             self._core.tell(StoreRecovered(store=str(self._store)))
         self._pending.popleft()
         self.ledger.written = batch.number
-        self.ledger.forget_all(cast("Sequence[int]", result))
+        removed = cast("Removed", result)
+        self.ledger.forget_all(removed.messages)
+        if removed.swept:
+            self._swept(removed)
         self.turn_over()
         self._open_gates(batch.number)
+
+    def _swept(self, removed: Removed) -> None:
+        drift = self.ledger.drift()
+        soonest = None if removed.soonest is None else removed.soonest - drift
+        for number, (messages, size) in removed.swept.items():
+            journal = self.ledger.journals.get(number)
+            outgoing = None if journal is None else self._outgoing(journal)
+            if journal is not None and outgoing is not None:
+                outgoing.swept(messages, size, soonest)
+                self._go_on(journal)
 
     def _open_gates(self, number: int) -> None:
         for gate in [each for each in self._gates if each.open(number)]:

@@ -269,6 +269,11 @@ class SessionJournal:
     def fetch(self, after: int, messages: int, size: int) -> None:
         self._ledger.reader.fetch(self, after, messages, size)
 
+    def sweep(self, after: int) -> None:
+        batch = self._ledger.batch
+        batch.touched = True
+        batch.swept[self.number] = after
+
     def warm(self) -> None:
         self._ledger.reader.warm(self)
 

@@ -88,7 +88,8 @@ def _session(record: SessionRecord, image: Image, ledger: Ledger, sessions: Sess
     waiting = image.waiting.get(record.number)
     if waiting is not None:
         assert isinstance(session.outgoing, DurableOutgoing)
-        session.outgoing.shelf.restore(waiting.messages, waiting.size)
+        soonest = None if image.soonest is None else image.soonest - drift
+        session.outgoing.shelf.restore(waiting.messages, waiting.size, soonest)
     return session
 
 

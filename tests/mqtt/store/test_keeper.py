@@ -10,6 +10,7 @@ import trio.testing
 
 from speedo_trio.events import Event, StoreFailed, StoreRecovered
 from speedo_trio.mqtt.state.capabilities import Capabilities
+from speedo_trio.mqtt.store.archive import reading
 from speedo_trio.mqtt.store.sqlite import SQLiteStore
 from speedo_trio.mqtt.wire.packets import (
     Connect,
@@ -369,3 +370,35 @@ async def test_what_is_far_behind_is_only_in_the_store(path: str) -> None:
     store.close()
 
     assert (image.waiting, image.flights, image.last_message) == ({}, [], 0)
+
+
+async def test_what_expires_is_removed_while_the_server_runs(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory and in the store, though nobody comes to take it; the rest stays."""
+    monkeypatch.setattr("speedo_trio.mqtt.store.keeper._PURGE", 0.3)
+    limits = Capabilities(queue_messages=10_000, queue_bytes=1 << 30)
+    short = Properties(message_expiry_interval=1)
+    async with serving(SQLiteStore(path), limits) as server:
+        for name in ("s", "t"):
+            async with connected(server.port, name, stays=100) as peer:
+                await peer.subscribe("a", qos=1)
+        await until(lambda: not any(each.connected for each in server.mqtt.sessions()))
+        for number in range(3000):
+            properties = None if number % 1000 == 7 else short
+            server.publish("a", b"%d" % number, qos=1, properties=properties)
+        assert [each.waiting for each in server.mqtt.sessions()] == [3000, 3000]
+        with trio.fail_after(20):
+            await until(lambda: [each.waiting for each in server.mqtt.sessions()] == [3, 3])
+            await until(lambda: rows(path) == (6, 3))
+        async with connected(server.port, "s", stays=100) as peer:
+            for number in (7, 1007, 2007):
+                assert (await peer.message()).payload == b"%d" % number
+
+
+def rows(path: str) -> tuple[int, int]:
+    """Rows of the queue, and messages."""
+    with reading(path) as database:
+        query = "SELECT (SELECT count(*) FROM queue), (SELECT count(*) FROM message)"
+        queued, messages = database.execute(query).fetchone()
+        return queued, messages

@@ -16,6 +16,7 @@ from speedo_trio.errors import ConfigError, StoreError
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.store import schema
 from speedo_trio.mqtt.store.batch import Batch
+from speedo_trio.mqtt.store.contract import Removed, Swept
 from speedo_trio.mqtt.store.records import (
     IDENTIFIERS,
     ROWS,
@@ -105,13 +106,42 @@ def test_a_session_that_ends_gives_its_orphans(path: Path) -> None:
     end = Batch(1)
     end.ended.append(1)
     end.spilled.add(1)
-    assert store.commit(end) == [1, 2, 3]
+    assert store.commit(end) == Removed(messages=[1, 2, 3])
     store.close()
     image = store.open()
     bodies = store.bodies([1, 2, 3])
     store.close()
 
     assert (image.sessions, image.subscriptions, image.held, bodies) == ([], [], [], [])
+
+
+def test_what_has_expired_is_removed_when_asked(path: Path) -> None:
+    """Behind a row, of a session; not what is in flight. The bodies are forgotten later."""
+    made = batch()
+    for number, seconds in ((1, 1), (2, 1), (3, 1), (4, 1), (5, 1000)):
+        properties = Properties(message_expiry_interval=seconds)
+        expiring = MQTTPublication(b"a", b"x", 1, properties=properties)
+        expiring.number = number
+        made.messages[number] = expiring
+        packet = 9 if number == 4 else 0
+        made.inserted[ROWS + number] = (ROWS + number, number, packet, 1, 2, None, None)
+    made.drift = began = time.time() - 100
+    sweep = Batch(2)
+    sweep.swept[1] = 1
+    store = SQLiteStore(path)
+    store.open()
+    store.commit(made)
+    removed = store.commit(sweep)
+    bodies = store.bodies([2, 3])
+    store.close()
+    image = store.open()
+    left = store.bodies([1, 2, 3, 4, 5])
+    store.close()
+
+    assert removed == Removed(messages=[2, 3], swept={1: Swept(2, 4)}, soonest=began + 1000)
+    assert [each.number for each in bodies] == [2, 3]
+    assert [each.number for each in left] == [4, 5]
+    assert (image.waiting, image.soonest) == ({1: (1, 2)}, began + 1)
 
 
 def test_what_has_expired_is_removed_at_the_start(path: Path) -> None:
