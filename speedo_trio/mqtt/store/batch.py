@@ -102,6 +102,8 @@ class Batch:
         relief = Batch(0)
         relief.removed = [key for key in self.removed if key not in self.replaced]
         relief.forgotten = [number for number in self.forgotten if number not in kept]
+        # Once only: what is behind a row may be at hand soon.
+        relief.swept, self.swept = self.swept, {}
         return relief
 
     @property

@@ -17,19 +17,20 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 import trio
+from attrs import evolve
 
 from speedo_trio.errors import StoreError
 from speedo_trio.events import StoreFailed, StoreRecovered
 from speedo_trio.mqtt.state.durable import DurableOutgoing
 from speedo_trio.mqtt.store.contract import Removed
-from speedo_trio.mqtt.store.convert import message_of, publication_of
+from speedo_trio.mqtt.store.fetching import Fetching
 from speedo_trio.mqtt.store.gate import Gate, GatedMailbox
 from speedo_trio.mqtt.store.ledger import Ledger
 from speedo_trio.mqtt.store.restore import restore
 from speedo_trio.mqtt.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from speedo_trio.broker.core import BrokerCore
     from speedo_trio.mqtt.state.session import Session
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.store.batch import Batch
     from speedo_trio.mqtt.store.contract import Image, Store
     from speedo_trio.mqtt.store.gate import Way
-    from speedo_trio.mqtt.store.ledger import SessionJournal
-    from speedo_trio.mqtt.store.records import Fetched, MessageRecord
     from speedo_trio.mqtt.store.writer import Done, Job
     from speedo_trio.pubsub.outbox import OutboxLimits
     from speedo_trio.pubsub.publication import Publication
@@ -79,22 +78,20 @@ class Keeper:
             later: Sees to it that what waits for a session's client is sent soon.
             recognise: Finds out whose a session is that has come back.
         """
-        self.ledger: Final = Ledger(self, lambda: time.time() - core.clock())
+        self._fetching = Fetching(store, core, sessions, self._read, later, self._drift)
+        self.ledger: Final = Ledger(self._fetching, self._drift)
         """What is noted."""
         self._store = store
         self._core = core
         self._sessions = sessions
-        self._later = later
         self._recognise = recognise
         self._opened = False
         self._restored = False
         self._writer: Writer | None = None
         self._pending: deque[Batch] = deque()  # that are being written
         self._failed = False
-        self._relief: Batch | None = None  # what may go before its turn
+        self._relief: deque[Batch] = deque()  # one at most: what may go before its turn
         self._gates: dict[Gate, None] = {}
-        self._warming: set[SessionJournal] = set()
-        self._unread: set[SessionJournal] = set()
         self._room: trio.Event | None = None
         self._quiet: trio.Event | None = None
         self._stopping = threading.Event()
@@ -169,9 +166,10 @@ class Keeper:
         task_status.started()
         while True:
             await trio.sleep(_PURGE)
-            self._writer.put(partial(self._store.expire, time.time()), _ignore)
+            if not self._failed:
+                self._writer.put(partial(self._store.expire, time.time()), _ignore)
             await self._sweep()
-            self._read_again()
+            self._fetching.again()
 
     async def _sweep(self) -> None:
         """Remove messages that have waited for too long, others' turns in between."""
@@ -256,6 +254,10 @@ class Keeper:
 
     # How it is written
 
+    def _drift(self) -> float:
+        """What the wall's clock is ahead of the server's own now."""
+        return time.time() - self._core.clock()
+
     def _write(self, writer: Writer) -> None:
         """Hand the open batch over."""
         batch = self.ledger.turn_the_page()
@@ -278,15 +280,33 @@ class Keeper:
                 writer.tell(partial(self._fail, error))
                 if self._stopping.wait(pause):
                     break
-                self._make_room()
+                self._make_room(writer)
         return self._store.commit(batch)
 
-    def _make_room(self) -> None:
-        """In the thread: if the store is full, let go of what clients have acknowledged since."""
-        relief, self._relief = self._relief, None
-        if relief is not None:
-            with suppress(StoreError):
-                self._store.commit(relief)
+    def _make_room(self, writer: Writer) -> None:
+        """In the thread: if the store is full, let go of what nobody waits for any more.
+
+        That is what clients have acknowledged since, and what has expired.
+        """
+        with suppress(StoreError):
+            self._store.expire(time.time())
+        try:
+            relief = self._relief.pop()
+        except IndexError:
+            return
+        removed = None
+        with suppress(StoreError):
+            removed = self._store.commit(relief)
+        writer.tell(partial(self._relieved, relief, removed))
+
+    def _relieved(self, relief: Batch, removed: Removed | None) -> None:
+        """Something went before its turn; None: it could not."""
+        if removed is None:
+            self.ledger.batch.swept.update(relief.swept)
+        else:
+            self.ledger.forget_all(removed.messages)
+            # There may be more that expires in what is not written yet.
+            self._swept(evolve(removed, soonest=time.time()))
 
     def _wrote(self, batch: Batch, result: object, error: Exception | None) -> None:
         """A batch was written, or never will be."""
@@ -300,20 +320,15 @@ class Keeper:
         self.ledger.written = batch.number
         removed = cast("Removed", result)
         self.ledger.forget_all(removed.messages)
-        if removed.swept:
-            self._swept(removed)
+        self._swept(removed)
         self.turn_over()
         self._open_gates(batch.number)
 
     def _swept(self, removed: Removed) -> None:
-        drift = self.ledger.drift()
-        soonest = None if removed.soonest is None else removed.soonest - drift
-        for number, (messages, size) in removed.swept.items():
+        for number in removed.swept:
             journal = self.ledger.journals.get(number)
-            outgoing = None if journal is None else self._outgoing(journal)
-            if journal is not None and outgoing is not None:
-                outgoing.swept(messages, size, soonest)
-                self._go_on(journal)
+            if journal is not None:
+                self._fetching.swept(journal, removed)
 
     def _open_gates(self, number: int) -> None:
         for gate in [each for each in self._gates if each.open(number)]:
@@ -329,31 +344,14 @@ class Keeper:
 
     def _fail(self, error: Exception) -> None:
         """The store fails: tell, once, and see what could be let go."""
-        self._relief = self.ledger.batch.relief(self._pending)
+        relief = self.ledger.batch.relief(self._pending)
+        while self._relief:  # the thread may take it right now
+            with suppress(IndexError):
+                relief.swept.update(self._relief.pop().swept)
+        self._relief.append(relief)
         if not self._failed:
             self._failed = True
             self._core.tell(StoreFailed(store=str(self._store), error=error))
-
-    # What journals ask
-
-    def fetch(self, journal: SessionJournal, after: int, messages: int, size: int) -> None:
-        """Read rows for a session's shelf."""
-        self._read(
-            partial(self._store.fetch, journal.number, after, messages, size),
-            partial(self._fetched, journal),
-        )
-
-    def warm(self, journal: SessionJournal) -> None:
-        """Read what is in flight for a session."""
-        if journal in self._warming:
-            return
-        outgoing = self._outgoing(journal)
-        if outgoing is not None:
-            self._warming.add(journal)
-            self._read(
-                partial(self._store.bodies, outgoing.cold_numbers),
-                partial(self._warmed, journal),
-            )
 
     def _read(self, job: Job, done: Done) -> None:
         """Read after all that was noted so far is written."""
@@ -363,59 +361,6 @@ class Keeper:
             # Another batch may be under way: the thread has them one after the other.
             self._write(self._writer)
         self._writer.put(job, done)
-
-    def _fetched(self, journal: SessionJournal, result: object, error: Exception | None) -> None:
-        rows = cast("Sequence[Fetched]", result)
-        outgoing = self._outgoing(journal)
-        if outgoing is None:
-            return
-        if error is not None:
-            self._not_read(journal, error)
-            return
-        drift = self.ledger.drift()
-        messages = [message_of(row, publication_of(message, drift)) for row, message in rows]
-        outgoing.shelf.fetched(messages)
-        self._go_on(journal)
-
-    def _warmed(self, journal: SessionJournal, result: object, error: Exception | None) -> None:
-        if error is not None:
-            self._not_read(journal, error)
-            return
-        self._warming.discard(journal)
-        outgoing = self._outgoing(journal)
-        if outgoing is None:
-            return
-        drift = self.ledger.drift()
-        records = cast("Sequence[MessageRecord]", result)
-        outgoing.warmed({each.number: publication_of(each, drift) for each in records})
-        self._go_on(journal)
-
-    def _not_read(self, journal: SessionJournal, error: Exception) -> None:
-        """What a session needs can't be read; its client waits until that is tried again."""
-        self._unread.add(journal)
-        self._core.tell(StoreFailed(store=str(self._store), error=error))
-
-    def _read_again(self) -> None:
-        unread, self._unread = self._unread, set()
-        for journal in unread:
-            self._warming.discard(journal)
-            outgoing = self._outgoing(journal)
-            if outgoing is not None:
-                outgoing.shelf.not_fetched()
-                self._go_on(journal)
-
-    def _go_on(self, journal: SessionJournal) -> None:
-        session = self._sessions.get(journal.client_id)
-        if session is not None:
-            self._later(session)
-
-    def _outgoing(self, journal: SessionJournal) -> DurableOutgoing | None:
-        """The outgoing side of a journal's session; None: it is no more."""
-        session = self._sessions.get(journal.client_id)
-        if session is None or session.journal is not journal:
-            return None
-        assert isinstance(session.outgoing, DurableOutgoing)
-        return session.outgoing
 
 
 def _ignore(result: object, error: Exception | None) -> None:

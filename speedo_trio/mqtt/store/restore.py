@@ -1,6 +1,6 @@
 """What comes back from a store: sessions as they were, and what is retained.
 
-Next: `speedo_trio.mqtt.store.admin`.
+Next: `speedo_trio.mqtt.store.archive`.
 """
 
 from __future__ import annotations
