@@ -13,6 +13,7 @@ from attrs import evolve
 from speedo_trio.mqtt.calls import LAST_SECONDS, Calls
 from speedo_trio.mqtt.caretaker import Caretaker
 from speedo_trio.mqtt.hub import BrokerHub, BrokerSession
+from speedo_trio.mqtt.passport import issue, read
 from speedo_trio.mqtt.referee import asking
 from speedo_trio.mqtt.register import Register
 from speedo_trio.mqtt.rights import rights_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.caretaker import Cared
     from speedo_trio.mqtt.events import MQTTEvent
     from speedo_trio.mqtt.hooks import Hooks
+    from speedo_trio.mqtt.requests import ClientInfo
     from speedo_trio.mqtt.state.asks import Asking
     from speedo_trio.mqtt.state.capabilities import Capabilities
     from speedo_trio.mqtt.state.publication import MQTTPublication
@@ -67,6 +69,7 @@ class Service:
         self._wills = Wills(self.calls, self._publish_will) if self.asking.publish else None
         if self._wills is not None:
             hub.judge_will = self._wills.put
+        hub.asks_rights = hooks.authorise is not None
         self._hub = hub
         self.sessions: Register = Register(capabilities, hub, make=BrokerSession.make)
         self.caretaker: Caretaker = Caretaker(self.sessions, core.clock, core.flush)
@@ -75,7 +78,7 @@ class Service:
         self.keeper: Keeper | None = None
         """What writes down what is to outlast the process; None: nothing is."""
         if store is not None:
-            self.keeper = Keeper(store, core, self.sessions, self._send_soon)
+            self.keeper = Keeper(store, core, self.sessions, self._send_soon, self._recognise_again)
         self._one = trio.Lock()
 
     @property
@@ -137,6 +140,21 @@ class Service:
         if self._anonymous == "local" and is_local(peer):
             return own
         return evolve(own, connect=True)  # the referee refuses it
+
+    def recognise(self, session: BrokerSession, who: ClientInfo) -> None:
+        """It is known now whose a session is."""
+        session.who = who
+        self.restrict(session)
+        if session.journal is not None:
+            session.passport = issue(who)
+            session.save()
+
+    def _recognise_again(self, session: Session) -> None:
+        """A session has come back from the store."""
+        assert isinstance(session, BrokerSession)
+        if session.passport is not None and self.knows_clients:
+            session.who = read(session.client_id, session.passport)
+            self.restrict(session)
 
     def restrict(self, session: BrokerSession) -> None:
         """Let a session's client do what it may, now that it is known who it is."""

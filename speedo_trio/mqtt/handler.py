@@ -30,7 +30,6 @@ from speedo_trio.protocol.handler import ProtocolHandler
 if TYPE_CHECKING:
     from speedo_trio.events import CloseReason
     from speedo_trio.mqtt.common import Service
-    from speedo_trio.mqtt.requests import ClientInfo
     from speedo_trio.mqtt.state.asks import Ask, Outcome
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.mqtt.store.gate import GatedMailbox
@@ -402,12 +401,11 @@ class MQTTHandler(ProtocolHandler):
         return self._referee
 
     def _recognise(self, session: BrokerSession, who: ClientInfo) -> None:
-        session.who = who
+        self._service.recognise(session, who)
         if who.until is not None or self._stay is not None:
             if self._stay is None:
                 self._stay = Stay(self._client, self._service.caretaker, self._clock)
             self._stay.until(who.until)
-        self._service.restrict(session)
 
     def _tell_end(self, reason: ReasonCode | None, text: str) -> None:
         """Tell of the end of a client that has sent a CONNECT, once."""

@@ -5,6 +5,7 @@ Next: `speedo_trio.mqtt.caretaker`.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from attrs import define
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.state.publication_run import PublicationRun
     from speedo_trio.mqtt.state.terms import MQTTTerms
     from speedo_trio.pubsub.publication import Publication
+
+_logger = logging.getLogger("speedo_trio.mqtt")
 
 _OWN: Final = (b"$SYS", b"$SYS/")
 """A topic that is this, or begins with that, is the server's own."""
@@ -64,6 +67,8 @@ class BrokerHub:
         self._tell = tell
         self.judge_will: Callable[[ClientInfo, MQTTPublication], None] | None = None
         """Publishes a will if hooks allow it; None: there is no such hook."""
+        self.asks_rights: bool = False
+        """Whether a hook says what clients may do, so that who is not known may do nothing."""
         self.dropped: int = 0
         """Messages for which there was no room in the queues of sessions that have ended."""
 
@@ -118,10 +123,12 @@ class BrokerHub:
             return
         if session.rights is not None and not session.rights.may_publish(will.topic):
             return
-        if self.judge_will is None:
-            self.publish_judged(will)
-        elif session.who is not None:
+        if session.who is not None and self.judge_will is not None:
             self.judge_will(session.who, will)
+        elif self.judge_will is None and (session.who is not None or not self.asks_rights):
+            self.publish_judged(will)
+        else:  # it has come back from a store, which could not keep its identity
+            _logger.warning("the will of client %r is not published", session.client_id)
 
     def publish_judged(self, will: MQTTPublication) -> None:
         """Publish a will that is allowed."""

@@ -273,7 +273,6 @@ class MQTT:
 
     def __call__(self, connection: Connection, /) -> ProtocolHandler:
         """The handler of a new connection."""
-        self.open_store()
         return MQTTHandler(connection, self._service)
 
     def choose_subprotocol(self, offered: tuple[str, ...]) -> str | None:

@@ -112,6 +112,15 @@ class DurableOutgoing(Outgoing):
         else:
             self._journal.drop(message)
 
+    def sweep(self, now: float) -> None:
+        """Drop what has waited for too long; what is only in the store a little later."""
+        self.expired += self._shelf.sweep(now)
+
+    def swept(self, messages: int, size: int, soonest: float | None) -> None:
+        """As of `Shelf.swept`."""
+        self.expired += messages
+        self._shelf.swept(messages, size, soonest)
+
     def pump(self, now: float) -> bool:
         if self._cold and self._line is not None:
             self._journal.warm()

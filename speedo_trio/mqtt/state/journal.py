@@ -34,6 +34,7 @@ class Notable(Protocol):
     will: Will | None
     will_at: float | None
     ends_at: float | None
+    passport: str | None
 
     @property
     def connected(self) -> bool:
@@ -48,7 +49,7 @@ class Journal(Protocol):
     """
 
     def save(self, session: Notable) -> None:
-        """Note expiry, will and deadlines, and whether the client is there."""
+        """Note expiry, will and deadlines, who the client is, and whether it is there."""
 
     def leave_rows(self) -> None:
         """The session is about to end, and has rows that are not in memory."""
@@ -101,6 +102,9 @@ class Journal(Protocol):
             messages: So many at most.
             size: When they have so many bytes no more are read.
         """
+
+    def sweep(self, after: int) -> None:
+        """Have those removed that wait behind a row for too long; `Shelf.swept` is told."""
 
     def warm(self) -> None:
         """Have the messages read that are in flight; `DurableOutgoing.warmed` gets them."""

@@ -64,6 +64,8 @@ class Session:
 
     rights: SessionRights | None = None
     """What its client may do; None: everything. `restrict` sets them."""
+    passport: str | None = None
+    """Who its client is, for a store to keep; None: nobody wants to know, or it can't be told."""
     watch: int = 0
     """The entry of `Sessions` among its deadlines that counts."""
 

@@ -6,9 +6,11 @@ Next: `speedo_trio.mqtt.state.durable`.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from speedo_trio.mqtt.state.backlog import Backlog, size_of
+from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.pubsub.outbox import Overflow, Put
 
 if TYPE_CHECKING:
@@ -32,7 +34,15 @@ PORTION_BYTES: Final = 262_144
 class Shelf(Backlog):
     """What waits: the oldest at hand, the rest in the store."""
 
-    __slots__ = ("_asked", "_cursor", "_journal", "stored", "stored_bytes")
+    __slots__ = (
+        "_asked",
+        "_cursor",
+        "_journal",
+        "_sweeping",
+        "soonest",
+        "stored",
+        "stored_bytes",
+    )
 
     # As `Backlog` has them. They are set here too, and not all checkers of types look there.
     bytes: int
@@ -43,16 +53,24 @@ class Shelf(Backlog):
         self._journal = journal
         self._cursor = 0  # what is only in the store has rows behind this
         self._asked = 0  # what was stored when more was asked for; 0: nothing was
+        self._sweeping = False  # what has expired is being removed from the store
         self.stored: int = 0
         """Messages that are only in the store."""
         self.stored_bytes: int = 0
         """The bytes of their topics and payloads."""
+        self.soonest: float | None = None
+        """When the time of a message may be over, at the earliest; None: of none is."""
 
     def __len__(self) -> int:
         return super().__len__() + self.stored
 
-    def restore(self, messages: int, size: int) -> None:
-        """So many messages, of so many bytes, were found in the store."""
+    def restore(self, messages: int, size: int, soonest: float | None) -> None:
+        """So many messages, of so many bytes, were found in the store.
+
+        Args:
+            soonest: When the time of the first may be over; None: of none is.
+        """
+        self.soonest = soonest
         self.stored = messages
         self.stored_bytes = self.bytes = size
 
@@ -83,6 +101,44 @@ class Shelf(Backlog):
         """What was asked of the journal could not be read. It is asked again when it is wanted."""
         self._asked = 0
 
+    def sweep(self, now: float) -> int:
+        """Drop what has waited for too long; how many were at hand.
+
+        Those that are only in the store are dropped soon, and `swept` is told. Nothing is fetched
+        meanwhile; when something is being fetched, they are left for the next time.
+        """
+        kept: deque[Message] = deque()
+        for message in self:
+            if _expires(message) > now:
+                kept.append(message)
+            else:
+                self.bytes -= size_of(message)
+                self._journal.drop(message)
+        dropped = super().__len__() - len(kept)
+        self._waiting = kept or None
+        if self.stored and self._asked:
+            return dropped
+        soonest = min(map(_expires, kept), default=inf)
+        self.soonest = None if soonest == inf else soonest
+        if self.stored and not self._sweeping:
+            self._sweeping = True
+            self._journal.sweep(self._cursor)
+        return dropped
+
+    def swept(self, messages: int, size: int, soonest: float | None) -> None:
+        """So many messages, of so many bytes, were removed from the store.
+
+        Args:
+            soonest: When the time of another may be over; None: of none is.
+        """
+        if not self._sweeping:
+            return  # the session was cleared meanwhile
+        self._sweeping = False
+        self.stored -= messages
+        self.stored_bytes -= size
+        self.bytes -= size
+        self._notice(soonest)
+
     def clear(self) -> None:
         for message in self:
             self._journal.drop(message)
@@ -90,6 +146,8 @@ class Shelf(Backlog):
             self._journal.leave_rows()
         super().clear()
         self.stored = self.stored_bytes = self._asked = 0
+        self._sweeping = False
+        self.soonest = None
 
     def put(self, message: Message, *, away: bool) -> Put:
         size = size_of(message)
@@ -108,7 +166,14 @@ class Shelf(Backlog):
             publication, qos, retain, identifiers, group, _ = message
             self._lay((publication, qos, retain, identifiers, group, row))
         self.bytes += size
+        publication = message[0]
+        if isinstance(publication, MQTTPublication) and publication.expiry is not None:
+            self._notice(publication.expires_at)
         return Put.TAKEN
+
+    def _notice(self, expires: float | None) -> None:
+        if expires is not None and (self.soonest is None or expires < self.soonest):
+            self.soonest = expires
 
     def _lay(self, message: Message) -> None:
         if self._waiting is None:
@@ -136,7 +201,7 @@ class Shelf(Backlog):
         return True
 
     def _fetch(self) -> None:
-        if not self._asked and self.stored:
+        if self.stored and not self._asked and not self._sweeping:
             self._asked = self.stored
             self._journal.fetch(self._cursor, PORTION, PORTION_BYTES)
 
@@ -144,3 +209,10 @@ class Shelf(Backlog):
         self.stored -= missing
         self.bytes -= self.stored_bytes
         self.stored_bytes = 0
+
+
+def _expires(message: Message) -> float:
+    """When the time of a message is over."""
+    publication = message[0]
+    expires = publication.expires_at if isinstance(publication, MQTTPublication) else None
+    return inf if expires is None else expires

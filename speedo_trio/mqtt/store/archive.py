@@ -27,7 +27,7 @@ FORMAT: Final = "trio-speedo mqtt store"
 
 _SESSION: Final = (
     *("client_id", "expiry", "connected", "ends_at", "will_at"),
-    *("will_topic", "will_payload", "will_flags", "will_properties"),
+    *("will_topic", "will_payload", "will_flags", "will_properties", "passport"),
 )
 _SUBSCRIPTION: Final = ("filter", "qos", "no_local", "retain_as_published", "identifier")
 _ROW: Final = ("packet", "flags", "size", "identifiers", "filter")
@@ -215,7 +215,7 @@ class _Import:
         self.count += done
 
     def _take_session(self, record: dict[str, Any]) -> None:
-        values = _values(record, _SESSION)
+        values = _values({"passport": None, **record}, _SESSION)  # version 1 has none
         if self._replace:
             purge_session(self._database, record["client_id"])
         self._session, self._row = self._next, 0

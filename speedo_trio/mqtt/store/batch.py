@@ -41,6 +41,7 @@ class Batch:
         "settled",
         "spilled",
         "subscriptions",
+        "swept",
         "touched",
         "updated",
         "waiting",
@@ -88,6 +89,10 @@ class Batch:
         self.retained: dict[bytes, MessageRecord | None] = {}
         """By topic; None: nothing is retained any more."""
 
+        self.swept: dict[int, int] = {}
+        """Rows, by the numbers of sessions: of what waits behind one that goes which has expired
+        when the batch is written."""
+
     def relief(self, before: Iterable[Batch]) -> Batch:
         """What of it may be done before its turn, and then once more: what clients have done with.
 
@@ -101,6 +106,8 @@ class Batch:
         relief = Batch(0)
         relief.removed = [key for key in self.removed if key not in self.replaced]
         relief.forgotten = [number for number in self.forgotten if number not in kept]
+        # Once only: what is behind a row may be at hand soon.
+        relief.swept, self.swept = self.swept, {}
         return relief
 
     @property
@@ -129,4 +136,5 @@ class Batch:
             or self.ended
             or self.subscriptions
             or self.retained
+            or self.swept
         )

@@ -5,7 +5,7 @@ Next: `speedo_trio.mqtt.store.sqlite`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attrs import field, frozen
 
@@ -42,6 +42,28 @@ class Image:
     """How many rows have a message, of those that more than one has."""
     last_message: int = 0
     """The highest number of a message."""
+    soonest: float | None = None
+    """When the first of all messages expires; None: none does."""
+
+
+class Swept(NamedTuple):
+    """What had expired of what waits for a session, and is no more."""
+
+    messages: int
+    size: int
+    """The bytes of their topics and payloads."""
+
+
+@frozen(kw_only=True)
+class Removed:
+    """What was removed by a batch that didn't name it."""
+
+    messages: Sequence[int] = ()
+    """The numbers of the messages that rows had, one for each row."""
+    swept: Mapping[int, Swept] = field(factory=dict)
+    """By the numbers of sessions."""
+    soonest: float | None = None
+    """When the next of all messages expires, if any was looked for; None: none does."""
 
 
 class Store(Protocol):
@@ -62,11 +84,11 @@ class Store(Protocol):
             StoreError: it can't be used; nothing was changed.
         """
 
-    def commit(self, batch: Batch) -> Sequence[int]:
+    def commit(self, batch: Batch) -> Removed:
         """Make all changes of a batch, and see that they stay as the store promises.
 
         Returns:
-            The numbers of the messages that removed rows of `Batch.spilled` had, one for each row.
+            What was removed for `Batch.spilled` and `Batch.swept`.
 
         Raises:
             StoreError: nothing of it was changed. The same batch comes again.

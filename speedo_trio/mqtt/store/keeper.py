@@ -17,18 +17,20 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 import trio
+from attrs import evolve
 
 from speedo_trio.errors import StoreError
 from speedo_trio.events import StoreFailed, StoreRecovered
 from speedo_trio.mqtt.state.durable import DurableOutgoing
-from speedo_trio.mqtt.store.convert import message_of, publication_of
+from speedo_trio.mqtt.store.contract import Removed
+from speedo_trio.mqtt.store.fetching import Fetching
 from speedo_trio.mqtt.store.gate import Gate, GatedMailbox
 from speedo_trio.mqtt.store.ledger import Ledger
 from speedo_trio.mqtt.store.restore import restore
 from speedo_trio.mqtt.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from speedo_trio.broker.core import BrokerCore
     from speedo_trio.mqtt.state.session import Session
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.store.batch import Batch
     from speedo_trio.mqtt.store.contract import Image, Store
     from speedo_trio.mqtt.store.gate import Way
-    from speedo_trio.mqtt.store.ledger import SessionJournal
-    from speedo_trio.mqtt.store.records import Fetched, MessageRecord
     from speedo_trio.mqtt.store.writer import Done, Job
     from speedo_trio.pubsub.outbox import OutboxLimits
     from speedo_trio.pubsub.publication import Publication
@@ -52,8 +52,12 @@ HASTE: Final = 50
 """When most of it was not acknowledged in that time, so many batches don't wait."""
 _PURGE: Final = 60.0
 """Seconds between two looks for what has expired."""
+_TURN: Final = 500
+"""Sessions that are looked at until it is others' turn."""
 
 _LEFT: Final = "the store is left before all was written that was noted"
+
+_NOTHING: Final = Removed()
 
 _logger = logging.getLogger("speedo_trio.mqtt")
 
@@ -70,30 +74,31 @@ class Keeper:
         core: BrokerCore,
         sessions: Sessions,
         later: Callable[[Session], None],
+        recognise: Callable[[Session], None],
     ) -> None:
         """Nothing is opened yet.
 
         Args:
             later: Sees to it that what waits for a session's client is sent soon.
+            recognise: Finds out whose a session is that has come back.
         """
-        self.ledger: Final = Ledger(self, lambda: time.time() - core.clock())
+        self._fetching = Fetching(store, core, sessions, self._read, later, self._drift)
+        self.ledger: Final = Ledger(self._fetching, self._drift)
         """What is noted."""
         self._store = store
         self._core = core
         self._sessions = sessions
-        self._later = later
+        self._recognise = recognise
         self._opened = False
         self._restored = False
         self._writer: Writer | None = None
         self._pending: deque[Batch] = deque()  # that are being written
         self._failed = False
-        self._relief: Batch | None = None  # what may go before its turn
+        self._relief: deque[Batch] = deque()  # one at most: what may go before its turn
         self._lingering = trio.Event()
         self._lingers = False  # there is a task that sees to it
         self._hasty = 0  # batches that are written at once, as lingering was of no use
         self._gates: dict[Gate, None] = {}
-        self._warming: set[SessionJournal] = set()
-        self._unread: set[SessionJournal] = set()
         self._room: trio.Event | None = None
         self._quiet: trio.Event | None = None
         self._stopping = threading.Event()
@@ -147,7 +152,7 @@ class Keeper:
         core = self._core
         core.keeper = self
         self._sessions.keeping = self.ledger
-        restore(image, self.ledger, self._sessions, core)
+        restore(image, self.ledger, self._sessions, core, self._recognise)
         self._let_in()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
@@ -174,8 +179,22 @@ class Keeper:
     async def _purge(self, writer: Writer) -> NoReturn:
         while True:
             await trio.sleep(_PURGE)
-            writer.put(partial(self._store.expire, time.time()), _ignore)
-            self._read_again()
+            if not self._failed:
+                writer.put(partial(self._store.expire, time.time()), _ignore)
+            await self._sweep()
+            self._fetching.again()
+
+    async def _sweep(self) -> None:
+        """Remove messages that have waited for too long, others' turns in between."""
+        for count, session in enumerate(list(self._sessions)):
+            if count % _TURN == _TURN - 1:
+                await trio.lowlevel.checkpoint()
+            outgoing, now = session.outgoing, self._core.clock()
+            if isinstance(outgoing, DurableOutgoing):
+                soonest = outgoing.shelf.soonest
+                if soonest is not None and soonest <= now:
+                    outgoing.sweep(now)
+        self._core.flush()
 
     async def end(self) -> None:
         """Write what is noted, as far as that can be done in time, and close the store."""
@@ -271,16 +290,20 @@ class Keeper:
 
     # How it is written
 
+    def _drift(self) -> float:
+        """What the wall's clock is ahead of the server's own now."""
+        return time.time() - self._core.clock()
+
     def _write(self, writer: Writer) -> None:
         """Hand the open batch over."""
         batch = self.ledger.turn_the_page()
         self._pending.append(batch)
         if batch.empty and len(self._pending) == 1:
-            self._wrote(batch, (), None)
+            self._wrote(batch, _NOTHING, None)
         else:
             writer.put(partial(self._commit, writer, batch), partial(self._wrote, batch))
 
-    def _commit(self, writer: Writer, batch: Batch) -> Sequence[int]:
+    def _commit(self, writer: Writer, batch: Batch) -> Removed:
         """In the thread: write a batch, again and again until it is written.
 
         Raises:
@@ -293,15 +316,33 @@ class Keeper:
                 writer.tell(partial(self._fail, error))
                 if self._stopping.wait(pause):
                     break
-                self._make_room()
+                self._make_room(writer)
         return self._store.commit(batch)
 
-    def _make_room(self) -> None:
-        """In the thread: if the store is full, let go of what clients have acknowledged since."""
-        relief, self._relief = self._relief, None
-        if relief is not None:
-            with suppress(StoreError):
-                self._store.commit(relief)
+    def _make_room(self, writer: Writer) -> None:
+        """In the thread: if the store is full, let go of what nobody waits for any more.
+
+        That is what clients have acknowledged since, and what has expired.
+        """
+        with suppress(StoreError):
+            self._store.expire(time.time())
+        try:
+            relief = self._relief.pop()
+        except IndexError:
+            return
+        removed = None
+        with suppress(StoreError):
+            removed = self._store.commit(relief)
+        writer.tell(partial(self._relieved, relief, removed))
+
+    def _relieved(self, relief: Batch, removed: Removed | None) -> None:
+        """Something went before its turn; None: it could not."""
+        if removed is None:
+            self.ledger.batch.swept.update(relief.swept)
+        else:
+            self.ledger.forget_all(removed.messages)
+            # There may be more that expires in what is not written yet.
+            self._swept(evolve(removed, soonest=time.time()))
 
     def _wrote(self, batch: Batch, result: object, error: Exception | None) -> None:
         """A batch was written, or never will be."""
@@ -313,9 +354,17 @@ class Keeper:
             self._core.tell(StoreRecovered(store=str(self._store)))
         self._pending.popleft()
         self.ledger.written = batch.number
-        self.ledger.forget_all(cast("Sequence[int]", result))
+        removed = cast("Removed", result)
+        self.ledger.forget_all(removed.messages)
+        self._swept(removed)
         self.turn_over()
         self._open_gates(batch.number)
+
+    def _swept(self, removed: Removed) -> None:
+        for number in removed.swept:
+            journal = self.ledger.journals.get(number)
+            if journal is not None:
+                self._fetching.swept(journal, removed)
 
     def _open_gates(self, number: int) -> None:
         for gate in [each for each in self._gates if each.open(number)]:
@@ -331,31 +380,14 @@ class Keeper:
 
     def _fail(self, error: Exception) -> None:
         """The store fails: tell, once, and see what could be let go."""
-        self._relief = self.ledger.batch.relief(self._pending)
+        relief = self.ledger.batch.relief(self._pending)
+        while self._relief:  # the thread may take it right now
+            with suppress(IndexError):
+                relief.swept.update(self._relief.pop().swept)
+        self._relief.append(relief)
         if not self._failed:
             self._failed = True
             self._core.tell(StoreFailed(store=str(self._store), error=error))
-
-    # What journals ask
-
-    def fetch(self, journal: SessionJournal, after: int, messages: int, size: int) -> None:
-        """Read rows for a session's shelf."""
-        self._read(
-            partial(self._store.fetch, journal.number, after, messages, size),
-            partial(self._fetched, journal),
-        )
-
-    def warm(self, journal: SessionJournal) -> None:
-        """Read what is in flight for a session."""
-        if journal in self._warming:
-            return
-        outgoing = self._outgoing(journal)
-        if outgoing is not None:
-            self._warming.add(journal)
-            self._read(
-                partial(self._store.bodies, outgoing.cold_numbers),
-                partial(self._warmed, journal),
-            )
 
     def _read(self, job: Job, done: Done) -> None:
         """Read after all that was noted so far is written."""
@@ -365,59 +397,6 @@ class Keeper:
             # Another batch may be under way: the thread has them one after the other.
             self._write(self._writer)
         self._writer.put(job, done)
-
-    def _fetched(self, journal: SessionJournal, result: object, error: Exception | None) -> None:
-        rows = cast("Sequence[Fetched]", result)
-        outgoing = self._outgoing(journal)
-        if outgoing is None:
-            return
-        if error is not None:
-            self._not_read(journal, error)
-            return
-        drift = self.ledger.drift()
-        messages = [message_of(row, publication_of(message, drift)) for row, message in rows]
-        outgoing.shelf.fetched(messages)
-        self._go_on(journal)
-
-    def _warmed(self, journal: SessionJournal, result: object, error: Exception | None) -> None:
-        if error is not None:
-            self._not_read(journal, error)
-            return
-        self._warming.discard(journal)
-        outgoing = self._outgoing(journal)
-        if outgoing is None:
-            return
-        drift = self.ledger.drift()
-        records = cast("Sequence[MessageRecord]", result)
-        outgoing.warmed({each.number: publication_of(each, drift) for each in records})
-        self._go_on(journal)
-
-    def _not_read(self, journal: SessionJournal, error: Exception) -> None:
-        """What a session needs can't be read; its client waits until that is tried again."""
-        self._unread.add(journal)
-        self._core.tell(StoreFailed(store=str(self._store), error=error))
-
-    def _read_again(self) -> None:
-        unread, self._unread = self._unread, set()
-        for journal in unread:
-            self._warming.discard(journal)
-            outgoing = self._outgoing(journal)
-            if outgoing is not None:
-                outgoing.shelf.not_fetched()
-                self._go_on(journal)
-
-    def _go_on(self, journal: SessionJournal) -> None:
-        session = self._sessions.get(journal.client_id)
-        if session is not None:
-            self._later(session)
-
-    def _outgoing(self, journal: SessionJournal) -> DurableOutgoing | None:
-        """The outgoing side of a journal's session; None: it is no more."""
-        session = self._sessions.get(journal.client_id)
-        if session is None or session.journal is not journal:
-            return None
-        assert isinstance(session.outgoing, DurableOutgoing)
-        return session.outgoing
 
 
 def _ignore(result: object, error: Exception | None) -> None:

@@ -172,6 +172,7 @@ class SessionJournal:
             None if ends_at is None else ends_at + drift,
             None if will_at is None else will_at + drift,
             None if session.will is None else will_record(session.will),
+            session.passport,
         )
 
     def leave_rows(self) -> None:
@@ -317,6 +318,11 @@ class SessionJournal:
 
     def fetch(self, after: int, messages: int, size: int) -> None:
         self._ledger.reader.fetch(self, after, messages, size)
+
+    def sweep(self, after: int) -> None:
+        batch = self._ledger.batch
+        batch.touched = True
+        batch.swept[self.number] = after
 
     def warm(self) -> None:
         self._ledger.reader.warm(self)

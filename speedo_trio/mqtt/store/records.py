@@ -33,6 +33,8 @@ class SessionRecord(NamedTuple):
     will_at: float | None
     """When its will is to be published, while the client is away."""
     will: MessageRecord | None
+    passport: str | None
+    """Who its client is; None: nobody knows."""
 
 
 class MessageRecord(NamedTuple):

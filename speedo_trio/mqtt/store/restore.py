@@ -1,6 +1,6 @@
 """What comes back from a store: sessions as they were, and what is retained.
 
-Next: `speedo_trio.mqtt.store.admin`.
+Next: `speedo_trio.mqtt.store.archive`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from speedo_trio.mqtt.store.convert import cold, message_of, publication_of, ter
 from speedo_trio.mqtt.store.records import IDENTIFIERS, RELEASED, ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from speedo_trio.broker.core import BrokerCore
     from speedo_trio.mqtt.state.session import Session
@@ -29,16 +29,28 @@ _OWN: Final = b"$SYS/"
 _logger = logging.getLogger("speedo_trio.mqtt")
 
 
-def restore(image: Image, ledger: Ledger, sessions: Sessions, core: BrokerCore) -> None:
-    """Bring back what is in a store. What was retained before stays, and is noted."""
+def restore(
+    image: Image,
+    ledger: Ledger,
+    sessions: Sessions,
+    core: BrokerCore,
+    recognise: Callable[[Session], None],
+) -> None:
+    """Bring back what is in a store. What was retained before stays, and is noted.
+
+    Args:
+        recognise: Finds out whose a session is.
+    """
     ledger.references.update(image.shared)
     ledger.last_message = image.last_message
     _retain(image, ledger, core)
     restored = {each.number: _session(each, image, ledger, sessions) for each in image.sessions}
+    for each in restored.values():
+        recognise(each)
     for subscription in image.subscriptions:
         session = restored.get(subscription.session)
         if session is not None:
-            _subscribe(session, subscription, core)
+            _subscribe(session, subscription, sessions, core)
     for key in image.held:
         session = restored.get(key // IDENTIFIERS)
         if session is not None:
@@ -69,17 +81,21 @@ def _session(record: SessionRecord, image: Image, ledger: Ledger, sessions: Sess
     session = sessions.restore(record.client_id, journal)
     drift = ledger.drift()
     session.expiry = record.expiry
+    session.passport = record.passport
     session.ends_at = None if record.ends_at is None else record.ends_at - drift
     session.will_at = None if record.will_at is None else record.will_at - drift
     session.will = None if record.will is None else will_of(record.will)
     waiting = image.waiting.get(record.number)
     if waiting is not None:
         assert isinstance(session.outgoing, DurableOutgoing)
-        session.outgoing.shelf.restore(waiting.messages, waiting.size)
+        soonest = None if image.soonest is None else image.soonest - drift
+        session.outgoing.shelf.restore(waiting.messages, waiting.size, soonest)
     return session
 
 
-def _subscribe(session: Session, record: SubscriptionRecord, core: BrokerCore) -> None:
+def _subscribe(
+    session: Session, record: SubscriptionRecord, sessions: Sessions, core: BrokerCore
+) -> None:
     """A subscription as it was; one that the broker doesn't allow any more is left out."""
     terms = terms_of(record)
     try:
@@ -88,6 +104,7 @@ def _subscribe(session: Session, record: SubscriptionRecord, core: BrokerCore) -
         _logger.warning("client %r is not subscribed any more: %s", session.client_id, error)
     else:
         session.subscriptions[record.topic_filter] = terms
+        sessions.subscriptions += 1
 
 
 def _flights(session: Session | None, rows: Iterable[QueueRow]) -> None:

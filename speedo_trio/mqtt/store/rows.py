@@ -23,9 +23,9 @@ RETAINED: Final = "topic, payload, qos, properties, origin, received, expires"
 
 def session_row(record: SessionRecord) -> tuple[object, ...]:
     """The row of a session."""
-    number, client_id, expiry, connected, ends_at, will_at, will = record
+    number, client_id, expiry, connected, ends_at, will_at, will, passport = record
     told = (None,) * 4 if will is None else _will_row(will)
-    return (number, client_id, expiry, connected, ends_at, will_at, *told)
+    return (number, client_id, expiry, connected, ends_at, will_at, *told, passport)
 
 
 def _will_row(will: MessageRecord) -> tuple[object, ...]:
@@ -34,8 +34,11 @@ def _will_row(will: MessageRecord) -> tuple[object, ...]:
 
 def session_of(row: Sequence[Any]) -> SessionRecord:
     """The session that a row is of."""
-    number, client_id, expiry, connected, ends_at, will_at, *will = row
-    return SessionRecord(number, client_id, expiry, bool(connected), ends_at, will_at, _will(*will))
+    number, client_id, expiry, connected, ends_at, will_at, *will, passport = row
+    return SessionRecord(
+        *(number, client_id, expiry, bool(connected)),
+        *(ends_at, will_at, _will(*will), passport),
+    )
 
 
 def _will(

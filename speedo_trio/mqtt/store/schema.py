@@ -14,7 +14,7 @@ from speedo_trio.errors import StoreError
 
 APPLICATION_ID: Final = 0x54535044
 """What SQLite keeps in the header of a file to tell whose it is."""
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of the tables; `PRAGMA user_version` of the file."""
 _MAGIC: Final = b"SQLite format 3\0"
 _OLDEST: Final = (3, 32, 0)
@@ -30,7 +30,8 @@ CREATE TABLE session (
     will_topic BLOB,
     will_payload BLOB,
     will_flags INTEGER,
-    will_properties BLOB
+    will_properties BLOB,
+    passport TEXT
 );
 CREATE TABLE subscription (
     session INTEGER NOT NULL,
@@ -79,7 +80,7 @@ CHECKED_BYTES: Final = 268_435_456
 """Files up to this are checked for damage when they are opened, in less than a second. Of larger
 ones only what is read at the start shows it: all but the bodies of messages."""
 
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS: dict[int, str] = {1: "ALTER TABLE session ADD COLUMN passport TEXT;"}
 """What makes of a file of a version one of the next."""
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from speedo_trio.errors import StoreError
-from speedo_trio.mqtt.store.contract import Image
+from speedo_trio.mqtt.store.contract import Image, Removed, Swept
 from speedo_trio.mqtt.store.lock import FileLock
 from speedo_trio.mqtt.store.records import (
     IDENTIFIERS,
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.store.settings import Durability
 
 _SYNCHRONOUS: Final = {"process": "NORMAL", "power": "FULL"}
+_EXPIRED: Final = (
+    "FROM queue WHERE key > ? AND key < ? AND packet = 0 AND message IN "
+    "(SELECT number FROM message WHERE expires <= ?)"
+)
+"""What waits for a session behind a row, and has expired."""
 _PAGE: Final = 4096
 _CACHE_KIB: Final = 16_384
 _CHECKPOINT_PAGES: Final = 4000  # 16 MB of log: an fsync for each of "process"
@@ -106,19 +111,19 @@ class SQLiteStore:
             self.close()
             raise
 
-    def commit(self, batch: Batch) -> Sequence[int]:
+    def commit(self, batch: Batch) -> Removed:
         """Write a batch, in one transaction."""
         database = self._opened()
         try:
             database.execute("BEGIN IMMEDIATE")
-            orphans = self._apply(database, batch)
+            removed = self._apply(database, batch)
             database.execute("COMMIT")
         except sqlite3.Error as error:
             if database.in_transaction:
                 with suppress(sqlite3.Error):
                     database.execute("ROLLBACK")
             raise self._failed(error) from error
-        return orphans
+        return removed
 
     def fetch(self, session: int, after: int, messages: int, size: int) -> Sequence[Fetched]:
         """Read some of what waits for a session."""
@@ -194,10 +199,10 @@ class SQLiteStore:
     def _failed(self, error: sqlite3.Error) -> StoreError:
         return StoreError(f"{self.path}: {error}")
 
-    def _apply(self, database: sqlite3.Connection, batch: Batch) -> list[int]:
+    def _apply(self, database: sqlite3.Connection, batch: Batch) -> Removed:
         """Make the changes, in the order of `Batch`."""
         delete_many(database, "session", "number", batch.ended)
-        insert_many(database, "session", 10, map(session_row, batch.sessions.values()))
+        insert_many(database, "session", 11, map(session_row, batch.sessions.values()))
         self._subscribe(database, batch)
         insert_many(database, "message", 7, message_rows(batch.messages, batch.drift))
         delete_many(database, "queue", "key", batch.removed)
@@ -209,7 +214,32 @@ class SQLiteStore:
         delete_many(database, "held", "key", list(batch.released))
         insert_many(database, "held", 1, ((key,) for key in batch.held))
         self._retain(database, batch)
-        return [orphan for each in batch.ended for orphan in self._end(database, batch, each)]
+        orphans: list[int] = []
+        swept, soonest = self._sweep(database, batch, orphans)
+        for each in batch.ended:
+            orphans += self._end(database, batch, each)
+        return Removed(messages=orphans, swept=swept, soonest=soonest)
+
+    def _sweep(
+        self, database: sqlite3.Connection, batch: Batch, orphans: list[int]
+    ) -> tuple[dict[int, Swept], float | None]:
+        """Remove what has expired of what waits; by session, and when the next will have."""
+        swept: dict[int, Swept] = {}
+        if not batch.swept:
+            return swept, None
+        now = time.time()
+        for session, after in batch.swept.items():
+            rows = session * ROWS + after, (session + 1) * ROWS, now
+            found = database.execute(f"SELECT message, size {_EXPIRED}", rows).fetchall()  # ours
+            if found:
+                database.execute(f"DELETE {_EXPIRED}", rows)  # the same
+            numbers = [number for number, _ in found]
+            database.executemany("INSERT INTO orphan VALUES (?)", ((each,) for each in numbers))
+            orphans += numbers
+            swept[session] = Swept(len(found), sum(size for _, size in found))
+        query = "SELECT min(expires) FROM message WHERE expires > ?"
+        (soonest,) = database.execute(query, (now,)).fetchone()
+        return swept, soonest
 
     def _subscribe(self, database: sqlite3.Connection, batch: Batch) -> None:
         gone = [key for key, record in batch.subscriptions.items() if record is None]
@@ -302,4 +332,5 @@ def load(database: sqlite3.Connection) -> Image:
         retained=[retained_of(row) for row in retained],
         shared=dict(shared.fetchall()),
         last_message=query("SELECT max(number) FROM message").fetchone()[0] or 0,
+        soonest=query("SELECT min(expires) FROM message WHERE expires > 0").fetchone()[0],
     )

@@ -1,6 +1,6 @@
 """The writer: one thread that does a store's work, one job after the other.
 
-Next: `speedo_trio.mqtt.store.keeper`.
+Next: `speedo_trio.mqtt.store.fetching`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from speedo_trio.mqtt.state import shelf as room
 from speedo_trio.mqtt.state.flights import Message
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.state.shelf import Shelf
+from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.pubsub.outbox import OutboxLimits, Overflow, Put
 from tests.mqtt.store.journals import Notes
 
@@ -28,6 +29,13 @@ def notes() -> Notes:
 def message(number: int, row: int = 0) -> Message:
     """One of two bytes."""
     return MQTTPublication(b"a", b"%d" % number, 1), 1, False, (), None, row
+
+
+def expiring(number: int, seconds: int) -> Message:
+    """One whose time is over then."""
+    properties = Properties(message_expiry_interval=seconds)
+    publication = MQTTPublication(b"a", b"%d" % number, 1, properties=properties)
+    return publication, 1, False, (), None, 0
 
 
 def number_of(taken: Message | None) -> int | None:
@@ -70,7 +78,7 @@ def test_what_is_behind_is_fetched(notes: Notes) -> None:
 def test_it_is_restored_as_a_number(notes: Notes) -> None:
     """What waits is asked for when it is taken, once."""
     shelf = Shelf(OutboxLimits(), notes)
-    shelf.restore(2, 4)
+    shelf.restore(2, 4, None)
     assert (len(shelf), shelf.bytes, shelf.ready) == (2, 4, False)
     assert shelf.take() is None
     assert shelf.take() is None
@@ -84,7 +92,7 @@ def test_it_is_restored_as_a_number(notes: Notes) -> None:
 def test_what_could_not_be_read_is_asked_for_again(notes: Notes) -> None:
     """Nothing is forgotten by that."""
     shelf = Shelf(OutboxLimits(), notes)
-    shelf.restore(2, 4)
+    shelf.restore(2, 4, None)
     shelf.take()
     shelf.not_fetched()
     shelf.take()
@@ -95,7 +103,7 @@ def test_what_could_not_be_read_is_asked_for_again(notes: Notes) -> None:
 def test_what_is_not_there_is_forgotten(notes: Notes) -> None:
     """A store that has less than it should doesn't hold up what comes later."""
     shelf = Shelf(OutboxLimits(), notes)
-    shelf.restore(2, 4)
+    shelf.restore(2, 4, None)
     shelf.take()
     shelf.fetched([])
     shelf.put(message(1), away=True)
@@ -120,7 +128,7 @@ def test_the_oldest_is_dropped_with_its_row(notes: Notes) -> None:
         shelf.put(message(number), away=True)
     assert ("drop", 1) in notes.take()
     shelf = Shelf(OutboxLimits(messages=2, overflow=Overflow.DROP_OLDEST), notes)
-    shelf.restore(2, 4)
+    shelf.restore(2, 4, None)
     shelf.put(message(3), away=True)
     assert (notes.fetches, len(shelf)) == ([0], 3)
     shelf.fetched([message(1, 11), message(2, 12)])
@@ -142,3 +150,48 @@ def test_the_end_drops_all(notes: Notes) -> None:
 
     assert notes.take() == [("leave",)]
     assert (len(shelf), shelf.bytes) == (0, 0)
+
+
+def test_what_has_expired_is_dropped(notes: Notes) -> None:
+    """At hand at once; in the store when that tells, and nothing is fetched meanwhile."""
+    shelf = Shelf(OutboxLimits(), notes)
+    for number, seconds in ((1, 10), (2, 5), (3, 20), (4, 5), (5, 6), (6, 30)):
+        shelf.put(expiring(number, seconds), away=True)
+    assert (shelf.soonest, shelf.stored) == (5, 2)
+    notes.take()
+    assert shelf.sweep(7.0) == 2
+    assert notes.take() == [("drop", 2), ("drop", 4), ("sweep", 4)]
+    assert (len(shelf), shelf.bytes) == (4, 8)
+    assert [number_of(shelf.take()) for _ in range(3)] == [1, 3, None]
+    assert notes.fetches == []
+    shelf.swept(1, 2, 30.0)
+    assert (len(shelf), shelf.stored, shelf.bytes, shelf.soonest) == (1, 1, 2, 10)
+    assert shelf.take() is None
+    assert notes.fetches == [4]
+    shelf.fetched([message(6, 6)])
+
+    assert number_of(shelf.take()) == 6
+    assert (len(shelf), shelf.bytes) == (0, 0)
+
+
+def test_what_is_being_fetched_is_not_swept(notes: Notes) -> None:
+    """It is looked at the next time."""
+    shelf = Shelf(OutboxLimits(), notes)
+    shelf.restore(2, 4, 3.0)
+    assert shelf.take() is None
+    assert shelf.sweep(4.0) == 0
+    shelf.fetched([message(1, 1), message(2, 2)])
+
+    assert notes.take() == []
+    assert (len(shelf), shelf.soonest) == (2, 3.0)
+
+
+def test_a_session_that_ended_while_it_was_swept(notes: Notes) -> None:
+    """What the store tells of it is of the one before."""
+    shelf = Shelf(OutboxLimits(), notes)
+    shelf.restore(2, 4, 3.0)
+    shelf.sweep(4.0)
+    shelf.clear()
+    shelf.swept(2, 4, None)
+
+    assert (len(shelf), shelf.bytes, shelf.soonest) == (0, 0, None)

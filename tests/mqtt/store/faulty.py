@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
 from speedo_trio.errors import StoreError
 from speedo_trio.mqtt.store.batch import Batch
+from speedo_trio.mqtt.store.contract import Removed
 from speedo_trio.mqtt.store.sqlite import SQLiteStore
 
 
@@ -31,7 +31,7 @@ class FaultyStore(SQLiteStore):
         """They don't any more."""
         self._go.set()
 
-    def commit(self, batch: Batch) -> Sequence[int]:
+    def commit(self, batch: Batch) -> Removed:
         self._go.wait()
         self.commits += 1
         if self.fails:

@@ -74,6 +74,9 @@ class Notes:
     def fetch(self, after: int, messages: int, size: int) -> None:
         self.fetches.append(after)
 
+    def sweep(self, after: int) -> None:
+        self.notes.append(("sweep", after))
+
     def warm(self) -> None:
         self.notes.append(("warm",))
 

@@ -30,11 +30,11 @@ class Served:
         self.port = port
 
     @classmethod
-    async def start(cls, path: Path, *arguments: str) -> Served:
-        """Serve with a store, on a free port."""
+    async def start(cls, path: Path, *arguments: str, module: str = "speedo_trio") -> Served:
+        """Serve with a store, on a free port; by the command, or a module that is like it."""
         process = subprocess.Popen(  # noqa: ASYNC220  # it blocks for a moment, in a test
             [
-                *(sys.executable, "-m", "speedo_trio", "serve", "mqtt"),
+                *(sys.executable, "-m", module, "serve", "mqtt"),
                 *("--bind", "tcp://127.0.0.1:0", "--mqtt.store.path", str(path), *arguments),
             ],
             stdout=subprocess.PIPE,

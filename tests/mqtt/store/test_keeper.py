@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,9 +9,8 @@ import trio
 import trio.testing
 
 from speedo_trio.events import Event, StoreFailed, StoreRecovered
-from speedo_trio.mqtt.embedding import MQTTServer, serve_mqtt
 from speedo_trio.mqtt.state.capabilities import Capabilities
-from speedo_trio.mqtt.store.contract import Store
+from speedo_trio.mqtt.store.archive import reading
 from speedo_trio.mqtt.store.sqlite import SQLiteStore
 from speedo_trio.mqtt.wire.packets import (
     Connect,
@@ -34,32 +31,10 @@ from speedo_trio.mqtt.wire.properties import Properties
 from tests.mqtt.peers import Peer, connected
 from tests.mqtt.store.careful import until
 from tests.mqtt.store.faulty import FaultyStore
+from tests.mqtt.store.scene import serving
 
 SHORT = 0.3
 """Seconds in which nothing must come that must not come."""
-
-
-@asynccontextmanager
-async def serving(
-    store: Store, capabilities: Capabilities | None = None, events: list[Event] | None = None
-) -> AsyncIterator[MQTTServer]:
-    """A server with a store. At the end it is drained, and the store closed."""
-    observer = None if events is None else events.append
-    async with trio.open_nursery() as nursery:
-
-        async def serve(task_status: trio.TaskStatus[MQTTServer]) -> None:
-            await serve_mqtt(
-                "tcp://127.0.0.1:0",
-                store=store,
-                capabilities=capabilities,
-                sys_interval=0,
-                observer=observer,
-                task_status=task_status,
-            )
-
-        server: MQTTServer = await nursery.start(serve)
-        yield server
-        await server.drain(1)
 
 
 @pytest.fixture
@@ -449,3 +424,35 @@ async def test_what_is_far_behind_is_only_in_the_store(path: str) -> None:
     store.close()
 
     assert (image.waiting, image.flights, image.last_message) == ({}, [], 0)
+
+
+async def test_what_expires_is_removed_while_the_server_runs(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory and in the store, though nobody comes to take it; the rest stays."""
+    monkeypatch.setattr("speedo_trio.mqtt.store.keeper._PURGE", 0.3)
+    limits = Capabilities(queue_messages=10_000, queue_bytes=1 << 30)
+    short = Properties(message_expiry_interval=1)
+    async with serving(SQLiteStore(path), limits) as server:
+        for name in ("s", "t"):
+            async with connected(server.port, name, stays=100) as peer:
+                await peer.subscribe("a", qos=1)
+        await until(lambda: not any(each.connected for each in server.mqtt.sessions()))
+        for number in range(3000):
+            properties = None if number % 1000 == 7 else short
+            server.publish("a", b"%d" % number, qos=1, properties=properties)
+        assert [each.waiting for each in server.mqtt.sessions()] == [3000, 3000]
+        with trio.fail_after(20):
+            await until(lambda: [each.waiting for each in server.mqtt.sessions()] == [3, 3])
+            await until(lambda: rows(path) == (6, 3))
+        async with connected(server.port, "s", stays=100) as peer:
+            for number in (7, 1007, 2007):
+                assert (await peer.message()).payload == b"%d" % number
+
+
+def rows(path: str) -> tuple[int, int]:
+    """Rows of the queue, and messages."""
+    with reading(path) as database:
+        query = "SELECT (SELECT count(*) FROM queue), (SELECT count(*) FROM message)"
+        queued, messages = database.execute(query).fetchone()
+        return queued, messages

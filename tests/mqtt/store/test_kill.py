@@ -119,6 +119,35 @@ def check_so_far(publisher: Publisher, subscriber: Subscriber) -> None:
         assert received == list(range(1, len(received) + 1)), (SEED, received[-30:])
 
 
+async def test_a_kill_while_the_writer_stalls_loses_nothing(tmp_path: Path) -> None:
+    """Before a commit or behind it, for longer than the publishers' windows."""
+    dice = random.Random(SEED)  # as above
+    path = tmp_path / "mqtt.db"
+    options = ("--mqtt.queue-messages", "1000000", "--mqtt.queue-bytes", "1000000000")
+    stalling = partial(Served.start, path, *options, module="tests.mqtt.store.stalling")
+    load = Load()
+    served = await Served.start(path, *options)
+    await load.subscribe(served.port)
+    served.kill()
+    for turn in range(max(3, ROUNDS // 2)):
+        served = await stalling()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(load.run, served.port, sometimes=turn % 3 == 0))
+            await trio.sleep(dice.uniform(0.5, 3.0))
+            served.kill()
+        for publisher in load.publishers:
+            check_so_far(publisher, load.always)
+    served = await Served.start(path, *options)
+    with trio.fail_after(60):
+        await load.finish(served.port)
+    assert await served.stop() == 0
+
+    for publisher in load.publishers:
+        assert publisher.acknowledged
+        for subscriber in load.subscribers:
+            check(publisher, subscriber)
+
+
 async def test_a_kill_while_the_store_is_full_loses_nothing(tmp_path: Path) -> None:
     """What was acknowledged before it was full is there, and nothing that wasn't comes twice."""
     path = tmp_path / "mqtt.db"

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from speedo_trio.errors import ConfigError, StoreError
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.store import schema
 from speedo_trio.mqtt.store.batch import Batch
+from speedo_trio.mqtt.store.contract import Removed, Swept
 from speedo_trio.mqtt.store.records import (
     IDENTIFIERS,
     ROWS,
@@ -34,7 +36,9 @@ def path(tmp_path: Path) -> Path:
 
 def session(number: int, name: str = "") -> SessionRecord:
     """A session of a client that is away."""
-    return SessionRecord(number, name or f"c{number}", 10, False, None, None, None)  # a record
+    return SessionRecord(
+        number, name or f"c{number}", 10, False, None, None, None, None
+    )  # a record
 
 
 def batch(number: int = 1) -> Batch:
@@ -102,13 +106,42 @@ def test_a_session_that_ends_gives_its_orphans(path: Path) -> None:
     end = Batch(1)
     end.ended.append(1)
     end.spilled.add(1)
-    assert store.commit(end) == [1, 2, 3]
+    assert store.commit(end) == Removed(messages=[1, 2, 3])
     store.close()
     image = store.open()
     bodies = store.bodies([1, 2, 3])
     store.close()
 
     assert (image.sessions, image.subscriptions, image.held, bodies) == ([], [], [], [])
+
+
+def test_what_has_expired_is_removed_when_asked(path: Path) -> None:
+    """Behind a row, of a session; not what is in flight. The bodies are forgotten later."""
+    made = batch()
+    for number, seconds in ((1, 1), (2, 1), (3, 1), (4, 1), (5, 1000)):
+        properties = Properties(message_expiry_interval=seconds)
+        expiring = MQTTPublication(b"a", b"x", 1, properties=properties)
+        expiring.number = number
+        made.messages[number] = expiring
+        packet = 9 if number == 4 else 0
+        made.inserted[ROWS + number] = (ROWS + number, number, packet, 1, 2, None, None)
+    made.drift = began = time.time() - 100
+    sweep = Batch(2)
+    sweep.swept[1] = 1
+    store = SQLiteStore(path)
+    store.open()
+    store.commit(made)
+    removed = store.commit(sweep)
+    bodies = store.bodies([2, 3])
+    store.close()
+    image = store.open()
+    left = store.bodies([1, 2, 3, 4, 5])
+    store.close()
+
+    assert removed == Removed(messages=[2, 3], swept={1: Swept(2, 4)}, soonest=began + 1000)
+    assert [each.number for each in bodies] == [2, 3]
+    assert [each.number for each in left] == [4, 5]
+    assert (image.waiting, image.soonest) == ({1: (1, 2)}, began + 1)
 
 
 def test_what_has_expired_is_removed_at_the_start(path: Path) -> None:
@@ -240,18 +273,29 @@ def test_an_empty_file_becomes_a_store(path: Path) -> None:
 def test_an_older_file_is_brought(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By one step after another, each all or nothing."""
     filled(path)
-    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(schema, "VERSION", 4)
     monkeypatch.setattr(
-        schema, "MIGRATIONS", {1: "CREATE TABLE two (a);", 2: "INSERT INTO two VALUES (2);"}
+        schema, "MIGRATIONS", {2: "CREATE TABLE two (a);", 3: "INSERT INTO two VALUES (2);"}
     )
     store = SQLiteStore(path)
     assert store.open().waiting == {1: (2, 4)}
     store.close()
     database = sqlite3.connect(path)
 
-    assert database.execute("PRAGMA user_version").fetchone() == (3,)
+    assert database.execute("PRAGMA user_version").fetchone() == (4,)
     assert database.execute("SELECT a FROM two").fetchone() == (2,)
     database.close()
+
+
+def test_version_1(path: Path) -> None:
+    """It didn't say who clients are."""
+    filled(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE session DROP COLUMN passport")
+        database.execute("PRAGMA user_version = 1")
+    store = SQLiteStore(path)
+    assert store.open().sessions == [session(1)]
+    store.close()
 
 
 @pytest.mark.parametrize("given", [{"durability": "hope"}, {"maximum_bytes": 5}])
