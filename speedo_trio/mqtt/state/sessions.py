@@ -67,6 +67,7 @@ class Sessions:
         self._new_client_id = new_client_id
         self._sessions: dict[str, Session] = {}
         self._away: dict[Session, None] = {}  # those without a client, as they went
+        self._seen_to: Session | None = None  # its connection ends, and this goes on with it
         self._deadlines: list[tuple[float, int, Session]] = []  # a heap; some are void
         self._count = count(1)
 
@@ -119,7 +120,7 @@ class Sessions:
         if self._sessions.get(session.client_id) is not session:
             return
         if session.client is not None:
-            session.client.lose_session(now)
+            self._part(session, session.client.lose_session, now)
             if self._sessions.get(session.client_id) is not session:
                 return
         del self._sessions[session.client_id]
@@ -161,7 +162,7 @@ class Sessions:
         """
         session = self._sessions.get(client_id)
         if session is not None and session.client is not None:
-            session.client.taken_over(now)
+            self._part(session, session.client.taken_over, now)
             session = self._sessions.get(client_id)  # it may have ended with its connection
         if session is not None and clean_start:  # [MQTT-3.1.2-4] [MQTT3-3.1.2-6]
             self.end(session, now)
@@ -190,7 +191,8 @@ class Sessions:
             return
         # [MQTT-3.1.2-23] [MQTT3-3.1.2-4]
         session.ends_at = None if session.expiry == NEVER else now + session.expiry
-        self._away[session] = None
+        if session is not self._seen_to:
+            self._away[session] = None
         delay = _delay(session.will)
         if delay:
             session.will_at = now + delay
@@ -201,6 +203,17 @@ class Sessions:
             self.end(next(iter(self._away)), now)
 
     # How
+
+    def _part(self, session: Session, leave: Callable[[float], None], now: float) -> None:
+        """End the connection of a session that is taken up, or ended, right after.
+
+        It is not away then, not even for a moment: no other session would have to end for it.
+        """
+        before, self._seen_to = self._seen_to, session
+        try:
+            leave(now)
+        finally:
+            self._seen_to = before
 
     def _publish_will(self, session: Session, now: float) -> None:
         """Publish the will, if there is one; afterwards there is none [MQTT-3.1.2-10]."""
