@@ -130,6 +130,7 @@ class MQTTHandler(ProtocolHandler):
         self._mailbox.close()
         self._core.flush()  # its will
         self._service.caretaker.leave(self)
+        self._service.caretaker.leave(self._holding)
         self._service.caretaker.stir()
         self._service.traffic.leave(self)
         self._tell_end(None, "" if reason.error is None else str(reason))
@@ -292,8 +293,14 @@ class MQTTHandler(ProtocolHandler):
             outcome = self._client.proceed(self._clock(), _RELEASED)
             self._core.flush()
             return self._after(outcome)
-        except MQTTError:  # the client has been told
+        except MQTTError:  # the client has been told, and observers are by that
+            self.connection.after_reads(self._blame)
             return None
+
+    def _blame(self) -> None:
+        """Raise what the client did wrong, where it is known whose fault it is."""
+        assert self._error is not None
+        raise self._error
 
     def _after(self, outcome: Outcome) -> Outcome:
         client = self._client
