@@ -240,11 +240,11 @@ async def test_who_was_held_is_not_kept_in_mind() -> None:
         publisher = await home.client("publisher")
         await publisher.send(*messages(20))
         await home.until_waiting("slow", 5)
-        assert [Holding] == [type(each) for each in watched]
+        assert 1 == sum(isinstance(each, Holding) for each in watched)
         home.mqtt.disconnect("publisher", None)
         await until(lambda: len(home.mqtt.sessions()) == 1)
 
-        assert [] == [*watched]
+        assert 0 == sum(isinstance(each, Holding) for each in watched)
 
 
 @HOOKS
