@@ -30,7 +30,7 @@ class Backlog:
         self._limits = limits
         self._waiting: deque[Message] | None = None  # an empty deque would take 600 bytes
         self.bytes: int = 0
-        """The bytes of the topics and payloads that wait."""
+        """The bytes of the topics, payloads and properties that wait."""
         self.dropped: int = 0
         """Messages for which there was no room."""
 
@@ -95,10 +95,13 @@ class Backlog:
         return share * len(self) > limits.messages or share * self.bytes > limits.bytes
 
     def lacks_room(self, size: int) -> bool:
-        """Whether a message of so many bytes of topic and payload would be too much."""
+        """Whether a message of so many bytes would be too much."""
         limits = self._limits
         return len(self) >= limits.messages or self.bytes + size > limits.bytes
 
 
 def _size(message: Message) -> int:
-    return len(message[0].topic) + len(message[0].payload)
+    publication = message[0]
+    if publication.properties is None:  # as most have none, without a call
+        return len(publication.topic) + len(publication.payload)
+    return publication.size
