@@ -91,7 +91,7 @@ class Broker:
 
         Args:
             waiting_messages: how many may wait to be taken.
-            waiting_bytes: how many bytes of topics and payloads may.
+            waiting_bytes: how many bytes of topics, payloads and properties may.
             overflow: what happens to more.
             name: who this is, in `subscribers`.
 

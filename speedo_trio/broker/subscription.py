@@ -156,4 +156,4 @@ def _once(
 
 
 def _size(publication: Publication) -> int:
-    return len(publication.topic) + len(publication.payload)
+    return publication.size

@@ -30,6 +30,7 @@ from speedo_trio.protocol.handler import ProtocolHandler
 if TYPE_CHECKING:
     from speedo_trio.events import CloseReason
     from speedo_trio.mqtt.common import Service
+    from speedo_trio.mqtt.requests import ClientInfo
     from speedo_trio.mqtt.state.asks import Ask, Outcome
     from speedo_trio.mqtt.state.session import Session
     from speedo_trio.mqtt.store.gate import GatedMailbox
@@ -346,8 +347,14 @@ class MQTTHandler(ProtocolHandler):
         """Go on with a client that was held, if that is over."""
         try:
             return self._proceed(_RELEASED)
-        except MQTTError:  # the client has been told
+        except MQTTError:  # the client has been told, and observers are by that
+            self.connection.after_reads(self._blame)
             return None
+
+    def _blame(self) -> None:
+        """Raise what the client did wrong, where it is known whose fault it is."""
+        assert self._error is not None
+        raise self._error
 
     def _proceed(self, turn: int) -> Outcome:
         """Go on after others' turns."""

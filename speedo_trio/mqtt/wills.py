@@ -27,7 +27,7 @@ _AT_ONCE: Final = 100
 _MOST: Final = 10_000
 """Wills that may wait: those of all clients of a house that has lost its network."""
 _MOST_BYTES: Final = 67_108_864
-"""Bytes of their payloads."""
+"""Bytes of their topics, payloads and properties."""
 
 _logger = logging.getLogger("speedo_trio.mqtt")
 
@@ -46,7 +46,7 @@ class Wills:
 
     def put(self, client: ClientInfo, will: MQTTPublication) -> None:
         """Publish a will if that is allowed, soon. With too many others it is not published."""
-        size = len(will.payload)
+        size = will.size
         if len(self._waiting) >= _MOST or self._bytes + size > _MOST_BYTES:
             _logger.error(
                 "the will of client %r is not published: %d others wait for hooks",
@@ -84,7 +84,7 @@ class Wills:
         finally:
             self._running -= 1
             self._stirred.set()
-        self._bytes -= len(will.payload)
+        self._bytes -= will.size
         if isinstance(verdict, Allow):
             self._publish(will)
         elif not isinstance(verdict, Refuse) and verdict is not DROP:

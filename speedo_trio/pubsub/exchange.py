@@ -167,7 +167,7 @@ class Exchange(Generic[P, V]):
             return None
         self._retentions += 1
         publication.settle(self._retentions)
-        size = len(payload)
+        size = publication.size - len(topic)  # which `Retained` counts itself
         return self.retained.set(topic, publication, size=size, now=now, expires=expires)
 
     def retained_for(self, topic_filter: bytes, now: float) -> Iterator[P]:

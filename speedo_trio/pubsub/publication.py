@@ -46,6 +46,11 @@ class Publication:
         """The number that it was settled with; 0 before."""
 
     @property
+    def size(self) -> int:
+        """Its bytes, for bounds: those of the topic, the payload and what else varies."""
+        return len(self.topic) + len(self.payload)
+
+    @property
     def expires_at(self) -> float | None:
         """When it is of no use any more, in seconds of the broker's clock; None: never."""
         return None

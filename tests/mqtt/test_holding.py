@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import trio
 
+from speedo_trio.events import Cause, ConnectionFailed, Event, Observer
 from speedo_trio.mqtt.handler import MQTTHandler
+from speedo_trio.mqtt.holding import Holding
 from speedo_trio.mqtt.hooks import Hooks
 from speedo_trio.mqtt.requests import PublishRequest
 from speedo_trio.mqtt.service import MQTT
@@ -22,6 +24,7 @@ from speedo_trio.mqtt.wire.packets import (
     Publish,
     SubAck,
 )
+from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.testing import MemoryServer, serve_in_memory
 from tests.mqtt.wired import PATIENCE, Wired, publish, subscribe
@@ -64,14 +67,16 @@ class House:
 
 
 @asynccontextmanager
-async def house(hooks: Hooks | None = None, **capabilities: Any) -> AsyncIterator[House]:
+async def house(
+    hooks: Hooks | None = None, observer: Observer | None = None, **capabilities: Any
+) -> AsyncIterator[House]:
     """One, for the block."""
     given = {"maximum_inflight": 2, "queue_messages": 8, "stall_timeout": STALL}
     mqtt = MQTT(
         capabilities=Capabilities(**(given | capabilities)), hooks=hooks or Hooks(), sys_interval=0
     )
     with trio.fail_after(PATIENCE):
-        async with serve_in_memory(mqtt) as server, AsyncExitStack() as stack:
+        async with serve_in_memory(mqtt, observer=observer) as server, AsyncExitStack() as stack:
             yield House(mqtt, server, stack)
 
 
@@ -220,6 +225,41 @@ async def test_a_subscriber_that_goes_frees_its_publishers(hooks: Hooks) -> None
         await slow.stream.aclose()
 
         assert 20 == len([await publisher.get(PubAck) for _ in range(20)])
+
+
+@HOOKS
+async def test_what_is_wrong_is_observed_though_it_waited(hooks: Hooks) -> None:
+    """A publisher is held, and behind its messages is one that is not allowed."""
+    events: list[Event] = []
+    async with house(hooks, observer=events.append) as home:
+        slow, publisher = await home.client("slow", "a"), await home.client("publisher")
+        await publisher.send(
+            *messages(20), publish("a", b"x", properties=Properties(topic_alias=99))
+        )
+        await home.until_waiting("slow", 5)
+        await take(slow, 20)
+        *_, last = await publisher.rest()
+
+    assert isinstance(last, Disconnect)
+    assert last.reason is ReasonCode.TOPIC_ALIAS_INVALID
+    assert [Cause.PROTOCOL_ERROR] == [
+        event.reason.cause for event in events if isinstance(event, ConnectionFailed)
+    ]
+
+
+async def test_who_was_held_is_not_kept_in_mind() -> None:
+    """The look that there would have been at it may be a whole `stall_timeout` away."""
+    async with house() as home:
+        watched = home.mqtt._service.caretaker._watched
+        await home.client("slow", "a")
+        publisher = await home.client("publisher")
+        await publisher.send(*messages(20))
+        await home.until_waiting("slow", 5)
+        assert 1 == sum(isinstance(each, Holding) for each in watched)
+        home.mqtt.disconnect("publisher", None)
+        await until(lambda: len(home.mqtt.sessions()) == 1)
+
+        assert 0 == sum(isinstance(each, Holding) for each in watched)
 
 
 @HOOKS

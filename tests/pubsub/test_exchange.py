@@ -237,6 +237,21 @@ def test_retaining(exchange: Exchange[Publication, int]) -> None:
     assert len(exchange.retained) == 0
 
 
+def test_what_is_retained_counts_with_all_its_bytes(
+    exchange: Exchange[Publication, int],
+) -> None:
+    """Those too that a protocol has beside the payload."""
+
+    class Long(Publication):
+        @property
+        def size(self) -> int:
+            return super().size + 1000
+
+    exchange.retain(Long(b"ab", b"123"), now=0)
+
+    assert exchange.retained.bytes == 1005
+
+
 def test_what_is_retained_has_no_forms(exchange: Exchange[Publication, int]) -> None:
     """It takes what the bound counts, not that several times over."""
     publication = Publication(b"a", b"1")

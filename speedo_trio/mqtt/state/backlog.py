@@ -30,7 +30,7 @@ class Backlog:
         self._limits = limits
         self._waiting: deque[Message] | None = None  # an empty deque would take 600 bytes
         self.bytes: int = 0
-        """The bytes of the topics and payloads that wait."""
+        """The bytes of the topics, payloads and properties that wait."""
         self.dropped: int = 0
         """Messages for which there was no room."""
 
@@ -116,11 +116,14 @@ class Backlog:
         return len(self) + messages <= limits.messages and self.bytes + size <= limits.bytes
 
     def lacks_room(self, size: int) -> bool:
-        """Whether a message of so many bytes of topic and payload would be too much."""
+        """Whether a message of so many bytes would be too much."""
         limits = self._limits
         return len(self) >= limits.messages or self.bytes + size > limits.bytes
 
 
 def size_of(message: Message) -> int:
-    """The bytes of its topic and payload."""
-    return len(message[0].topic) + len(message[0].payload)
+    """The bytes of its topic, payload and properties."""
+    publication = message[0]
+    if publication.properties is None:  # as most have none, without a call
+        return len(publication.topic) + len(publication.payload)
+    return publication.size

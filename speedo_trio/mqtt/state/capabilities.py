@@ -154,7 +154,7 @@ class Capabilities:
     queue_messages: int = field(default=1000, validator=bound())
     """Messages with QoS 1 or 2 that wait for a client that is away, or slow. As in mosquitto."""
     queue_bytes: int = field(default=1_048_576, validator=bound())
-    """Bytes of their topics and payloads."""
+    """Bytes of their topics, payloads and properties."""
     overflow: OverflowPolicy = field(default="drop-newest", validator=check_overflow)
     """What happens to a message for which the queue has no room. Of a client that is away there is
     nothing to end: "disconnect" drops the newest then."""

@@ -321,8 +321,6 @@ class Client(Machine):
 
     def closed(self, now: float) -> None:
         """The connection has closed. It may have ended before."""
-        if isinstance(self.rest, Later) and self.session is not None and self.rest.ends_well:
-            self.session.will = None  # [MQTT-3.14.4-3] [MQTT3-3.1.2-10]
         if self.state is not State.OVER:
             self.leave(now)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
-from speedo_trio.mqtt.wire.packets import Disconnect, Publish
+from speedo_trio.mqtt.wire.packets import Disconnect, Publish, Subscribe, Unsubscribe
+from speedo_trio.mqtt.wire.properties import size_of
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 MOST_PACKETS: Final = 2000
 """Twice what a client of 5.0 may have on its way by the default receive maximum."""
 MOST_BYTES: Final = 1_048_576
-"""Bytes of topics and payloads; what was read together may be on top."""
+"""Bytes of topics, payloads, filters and properties; what was read together may be on top."""
+_FILTER_BYTES: Final = 100
+"""What a filter takes beside its bytes."""
 
 
 class Later:
@@ -60,4 +63,12 @@ class Later:
 
 
 def _size(packet: Packet) -> int:
-    return len(packet.topic) + len(packet.payload) if isinstance(packet, Publish) else 0
+    size = size_of(getattr(packet, "properties", None))
+    match packet:
+        case Publish():
+            return size + len(packet.topic) + len(packet.payload)
+        case Subscribe():
+            return size + sum(_FILTER_BYTES + len(each) for each, _ in packet.subscriptions)
+        case Unsubscribe():
+            return size + sum(_FILTER_BYTES + len(each) for each in packet.filters)
+    return size

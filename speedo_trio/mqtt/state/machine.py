@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from speedo_trio.errors import MQTTError
 from speedo_trio.mqtt.state.answers import disconnection, fitting, refusal
 from speedo_trio.mqtt.state.asks import NOTHING, Ask, Asking, Verdict
+from speedo_trio.mqtt.state.later import Later
 from speedo_trio.mqtt.wire.reader import MOST_PACKET_BYTES
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.mqtt.wire.versions import Version
@@ -244,6 +245,8 @@ class Machine:
     def leave(self, now: float) -> None:
         """Let go of the session and of what was to be done."""
         session, self.session = self.session, None
+        if session is not None and isinstance(self.rest, Later) and self.rest.ends_well:
+            session.will = None  # [MQTT-3.14.4-3] [MQTT3-3.1.2-10]
         self.enter(State.OVER)
         self.rest = self.ask = self.judge = None
         self.wait_for([], now)

@@ -137,7 +137,7 @@ class Outgoing:
 
     @property
     def waiting_bytes(self) -> int:
-        """The bytes of their topics and payloads."""
+        """The bytes of their topics, payloads and properties."""
         return self._backlog.bytes
 
     @property
@@ -309,7 +309,7 @@ class Outgoing:
 
     def lacks_room(self, publication: Publication) -> bool:
         """Whether a publication that has to wait would find no room."""
-        return self._backlog.lacks_room(len(publication.topic) + len(publication.payload))
+        return self._backlog.lacks_room(publication.size)
 
     def send_retained(
         self, topic_filter: bytes, source: Iterator[Publication], terms: MQTTTerms
@@ -567,7 +567,7 @@ class Outgoing:
                 del self._retained[topic_filter]
                 continue
             count += 1
-            size += len(publication.topic) + len(publication.payload)
+            size += publication.size
             if not terms.no_local or publication.origin != self._client_id:
                 qos = publication.qos if isinstance(publication, MQTTPublication) else 0
                 message = (publication, min(qos, terms.qos), True, terms.identifiers, None, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from speedo_trio.mqtt.wire.fields import write_variable
+from speedo_trio.mqtt.wire.properties import size_of
 from speedo_trio.mqtt.wire.property_list import NO_PROPERTIES, encode_passed_on
 from speedo_trio.mqtt.wire.publish import SharedPublish, encode_publish, share_publish
 from speedo_trio.mqtt.wire.versions import Version
@@ -35,7 +36,7 @@ class MQTTPublication(Publication):
     these has QoS 0 and no properties.
     """
 
-    __slots__ = ("_body", "_shared", "expiry", "number", "qos", "received_at")
+    __slots__ = ("_body", "_extra", "_shared", "expiry", "number", "qos", "received_at")
 
     def __init__(  # it does itself what the base class does: the call would double its time
         self,
@@ -73,8 +74,16 @@ class MQTTPublication(Publication):
         """Seconds from `received_at` after which nobody gets it any more; None: never."""
         self.number: int = 0
         """What a store knows it by; 0: none does."""
+        self._extra: int | None = None  # the bytes of the properties, once they were wanted
         self._body: bytes | None = None
         self._shared: dict[_Form, SharedPublish] | None = None
+
+    @property
+    def size(self) -> int:
+        extra = self._extra
+        if extra is None:
+            extra = self._extra = size_of(self.properties)
+        return len(self.topic) + len(self.payload) + extra
 
     @property
     def expires_at(self) -> float | None:

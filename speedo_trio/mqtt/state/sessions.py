@@ -71,6 +71,7 @@ class Sessions:
         self._new_client_id = new_client_id
         self._sessions: dict[str, Session] = {}
         self._away: dict[Session, None] = {}  # those without a client, as they went
+        self._seen_to: Session | None = None  # its connection ends, and this goes on with it
         self._deadlines: list[tuple[float, int, Session]] = []  # a heap; some are void
         self._count = count(1)
         self.subscriptions: int = 0
@@ -137,7 +138,7 @@ class Sessions:
         if self._sessions.get(session.client_id) is not session:
             return
         if session.client is not None:
-            session.client.lose_session(now)
+            self._part(session, session.client.lose_session, now)
             if self._sessions.get(session.client_id) is not session:
                 return
         del self._sessions[session.client_id]
@@ -182,7 +183,7 @@ class Sessions:
         """
         session = self._sessions.get(client_id)
         if session is not None and session.client is not None:
-            session.client.taken_over(now)
+            self._part(session, session.client.taken_over, now)
             session = self._sessions.get(client_id)  # it may have ended with its connection
         if session is not None and clean_start:  # [MQTT-3.1.2-4] [MQTT3-3.1.2-6]
             self.end(session, now)
@@ -257,8 +258,20 @@ class Sessions:
 
     def _wait_for(self, session: Session) -> None:
         """The client is away."""
-        self._away[session] = None
+        if session is not self._seen_to:
+            self._away[session] = None
         self._watch(session)
+
+    def _part(self, session: Session, leave: Callable[[float], None], now: float) -> None:
+        """End the connection of a session that is taken up, or ended, right after.
+
+        It is not away then, not even for a moment: no other session would have to end for it.
+        """
+        before, self._seen_to = self._seen_to, session
+        try:
+            leave(now)
+        finally:
+            self._seen_to = before
 
     def _publish_will(self, session: Session, now: float) -> None:
         """Publish the will, if there is one; afterwards there is none [MQTT-3.1.2-10]."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from speedo_trio.mqtt.state.backlog import size_of
 from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.store.batch import Batch
 from speedo_trio.mqtt.store.convert import message_record, subscription_record, will_record
@@ -217,7 +218,7 @@ class SessionJournal:
         batch.touched = True
         if not packet_id or qos == 2:
             batch.waiting = True
-        size = len(publication.topic) + len(publication.payload)
+        size = size_of(message)
         number = publication.number
         if number:
             ledger.references[number] = ledger.references.get(number, 1) + 1
@@ -337,13 +338,13 @@ class SessionJournal:
 
 
 def _queue_row(key: int, message: Message, number: int, packet_id: int) -> QueueRow:
-    publication, qos, retain, identifiers, group, _ = message
+    _, qos, retain, identifiers, group, _ = message
     return (
         key,
         number,
         packet_id,
         qos | RETAIN if retain else qos,
-        len(publication.topic) + len(publication.payload),
+        size_of(message),
         _names(identifiers) if identifiers else None,
         group,
     )
@@ -354,4 +355,4 @@ def _names(identifiers: tuple[int, ...]) -> str:
 
 
 def _weight(publication: Publication) -> int:
-    return len(publication.topic) + len(publication.payload) + _MESSAGE
+    return publication.size + _MESSAGE

@@ -6,6 +6,8 @@ Next: `speedo_trio.mqtt.wire.packets`.
 from __future__ import annotations
 
 from enum import Enum, auto
+from operator import attrgetter
+from sys import getsizeof
 from typing import Final, TypeAlias
 
 from attrs import define, frozen
@@ -15,6 +17,11 @@ from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 MOST_VARIABLE: Final = 268_435_455
 """The largest Variable Byte Integer: four bytes of seven bits (section 1.5.5)."""
+
+
+MOST_USER_PROPERTIES: Final = 10_000
+"""User properties that a packet may have, so that none takes longer than 15 ms to read, nor much
+more memory than it has bytes."""
 
 
 @define(kw_only=True)
@@ -60,6 +67,28 @@ class Properties:
     wildcard_subscription_available: bool | None = None
     subscription_identifier_available: bool | None = None
     shared_subscription_available: bool | None = None
+
+
+_LONG: Final = attrgetter(
+    *("content_type", "response_topic", "correlation_data", "reason_string"),
+    *("authentication_method", "authentication_data", "server_reference"),
+)
+"""What may be long of what a client sends, but for the user properties."""
+_PAIR_BYTES: Final = 64
+"""What a tuple of two takes."""
+
+
+def size_of(properties: Properties | None) -> int:
+    """The bytes of properties that a client sent, for bounds.
+
+    As they are in memory: many short user properties take 30 times the bytes that they came in.
+    """
+    if properties is None:
+        return 0
+    size = sum(getsizeof(each) for each in _LONG(properties) if each)
+    for name, value in properties.user:
+        size += _PAIR_BYTES + getsizeof(name) + getsizeof(value)
+    return size
 
 
 class PropertyType(Enum):

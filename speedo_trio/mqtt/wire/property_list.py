@@ -18,7 +18,14 @@ from speedo_trio.mqtt.wire.fields import (
     write_variable,
 )
 from speedo_trio.mqtt.wire.packet_types import PacketType
-from speedo_trio.mqtt.wire.properties import PROPERTIES, WILL, Place, Properties, PropertyType
+from speedo_trio.mqtt.wire.properties import (
+    MOST_USER_PROPERTIES,
+    PROPERTIES,
+    WILL,
+    Place,
+    Properties,
+    PropertyType,
+)
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
@@ -61,7 +68,10 @@ def decode_properties(body: Body, place: Place) -> Properties | None:
         known, read = allowed[identifier]
         value = read(part, known)
         if place in known.several:
-            found.setdefault(known.name, []).append(value)
+            values = found.setdefault(known.name, [])
+            values.append(value)
+            if len(values) > MOST_USER_PROPERTIES:
+                raise _too_many(place, known)
         elif known.name in found:
             raise MQTTError(
                 f"{name_of(place)} has the property {known.name} again; allowed is one",
@@ -74,6 +84,14 @@ def decode_properties(body: Body, place: Place) -> Properties | None:
             values = found[name]
             found[name] = tuple(values) if isinstance(values, list) else (values,)
     return Properties(**found)
+
+
+def _too_many(place: Place, known: Property) -> MQTTError:
+    return MQTTError(
+        f"{name_of(place)} has the property {known.name} more than {MOST_USER_PROPERTIES} times; "
+        "allowed are as many",
+        ReasonCode.QUOTA_EXCEEDED,
+    )
 
 
 def _misplaced(identifier: int, place: Place) -> MQTTError:

@@ -274,7 +274,7 @@ async def gone(client: Wired) -> Any:
 async def test_the_connection_ends_with_the_token(secret: Path) -> None:
     """0xA0; the session stays."""
     async with scene(security(secret).hooks) as on:
-        client = await on.client("me", password=token(exp=time.time() + 0.3), properties=LASTS)
+        client = await on.client("me", password=token(exp=time.time() + 1.5), properties=LASTS)
 
         assert await gone(client) is R.MAXIMUM_CONNECT_TIME
         assert ["me"] == [each.client_id for each in on.mqtt.sessions()]

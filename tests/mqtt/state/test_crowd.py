@@ -374,14 +374,21 @@ def test_what_is_not_allowed_ends_it_at_once() -> None:
 
 
 @pytest.mark.parametrize("reason", [ReasonCode.SUCCESS, ReasonCode.DISCONNECT_WITH_WILL_MESSAGE])
-def test_a_disconnect_that_waits_when_the_connection_breaks(reason: ReasonCode) -> None:
-    """[MQTT-3.14.4-3] It has come, and with it there is no will."""
+@pytest.mark.parametrize("how", ["breaks", "is taken over", "is wrong"])
+def test_a_disconnect_that_waits_when_the_connection_ends(how: str, reason: ReasonCode) -> None:
+    """[MQTT-3.14.4-3] It has come, and with it there is no will, however it ends."""
     world = small()
     world.subscriber(b"a")
     publisher = world.connect("publisher", will=Will(b"w"))
     burst(publisher, 10)
     publisher.client.hear(encode(Disconnect(reason), V5), world.now)
-    publisher.drop()
+    match how:
+        case "breaks":
+            publisher.drop()
+        case "is taken over":
+            world.connect("publisher")
+        case _:
+            publisher.client.hear(b"\0\0", world.now)
 
     assert (reason is not ReasonCode.SUCCESS) == bool(world.hub.wills)
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
 from speedo_trio.mqtt.state.later import MOST_BYTES, MOST_PACKETS, Later
-from speedo_trio.mqtt.wire.packets import Publish, PubRel
+from speedo_trio.mqtt.wire.packets import (
+    Packet,
+    Publish,
+    PubRel,
+    Subscribe,
+    SubscriptionOptions,
+    Unsubscribe,
+)
+from speedo_trio.mqtt.wire.properties import Properties
 
 
 def test_the_order() -> None:
@@ -40,3 +50,31 @@ def test_the_packets() -> None:
     later.put(PubRel(1))
 
     assert later.full
+
+
+_LONG = Properties(user=(("a", "b" * 1000),) * 100)
+"""Some 100 KB."""
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        Publish(b"a", b"", 1, packet_id=1, properties=_LONG),
+        PubRel(1, properties=_LONG),
+        Subscribe(1, [(b"a", SubscriptionOptions(0))], _LONG),
+        Subscribe(1, [(b"a" * 10_000, SubscriptionOptions(0))] * 10),
+        Unsubscribe(1, [b"a"], _LONG),
+        Unsubscribe(1, [b"a" * 10_000] * 10),
+    ],
+)
+def test_properties_and_filters_count(packet: Packet) -> None:
+    """They may be nearly all of a packet, whatever it is."""
+    later = Later()
+    full = []
+    for _ in range(11):
+        later.put(packet)
+        full.append(later.full)
+    full.append(bool([*later] and later.full))
+
+    assert [False] * 9 == full[:9]
+    assert [True, False] == full[-2:]

@@ -344,6 +344,17 @@ def test_while_the_client_is_away() -> None:
     assert (0, 0) == (side.outgoing.waiting, side.outgoing.waiting_bytes)
 
 
+def test_properties_fill_the_queue_too() -> None:
+    """They may be nearly all of a message."""
+    side = Side(queue_bytes=5000)
+    properties = Properties(user=(("a", "x" * 1000),))
+
+    assert [True] * 4 + [False] == [side.put(properties=properties) for _ in range(5)]
+    assert 4000 < side.outgoing.waiting_bytes <= 5000
+    side.attach()
+    assert 0 == side.outgoing.waiting_bytes
+
+
 def test_what_waits_is_not_passed_when_there_is_room_again() -> None:
     """[MQTT-4.6.0-5] Though nobody has called for it yet: what waits, or is to be sent again."""
     for again in (False, True):

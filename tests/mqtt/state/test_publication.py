@@ -73,3 +73,10 @@ def test_time() -> None:
     ]
     assert (0, False, None) == (for_ever.waited(1e9), for_ever.expired(1e9), for_ever.expires_at)
     assert 110 == publication.expires_at
+
+
+def test_its_size() -> None:
+    """Of topic, payload and properties: they may be most of it."""
+    properties = Properties(correlation_data=bytes(1000))
+    assert 5 == MQTTPublication(b"ab", b"123").size
+    assert 1005 <= MQTTPublication(b"ab", b"123", properties=properties).size < 1100

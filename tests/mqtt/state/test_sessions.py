@@ -205,6 +205,32 @@ def test_sessions_that_are_away_are_bounded() -> None:
     assert 2 == world.sessions.offline
 
 
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_takeover_ends_no_session(most: int) -> None:
+    """[MQTT-3.1.2-5] Neither the one that is taken over, nor one that is away in its place."""
+    world = World(maximum_offline_sessions=most)
+    for _ in range(most):
+        world.keep("away").drop()
+    session = world.keep("a").session
+
+    again = world.keep("a")
+
+    assert session is again.session
+    assert [] == [event for event in world.hub.events if event[0] == "ended"]
+    assert most == world.sessions.offline
+
+
+def test_a_session_that_is_ended_ends_no_other() -> None:
+    """Its client was connected, and others may be away as before."""
+    world = World(maximum_offline_sessions=1)
+    world.keep("away").drop()
+    session = world.keep("a").session
+
+    world.sessions.end(session, world.now)
+
+    assert ["away"] == [each.client_id for each in world.sessions]
+
+
 def test_a_session_is_ended_by_the_server() -> None:
     """Its connection too, with 0x98, and once."""
     world = World()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from speedo_trio.errors import MalformedPacket, MQTTError
-from speedo_trio.mqtt.wire.decoder import OPTIONS, decode
+from speedo_trio.mqtt.wire.decoder import MOST_FILTERS, OPTIONS, decode
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.packets import Packet
 from speedo_trio.mqtt.wire.reason_codes import ALLOWED_REASONS, ReasonCode
@@ -360,3 +360,15 @@ def test_every_byte_of_options() -> None:
                 continue
             read += 1
         assert count == read
+
+
+@pytest.mark.parametrize("version", Version)
+@pytest.mark.parametrize(("head", "end"), [(0x82, b"\0"), (0xA2, b"")], ids=["SUB", "UNSUB"])
+def test_filters_of_a_packet_are_bounded(version: Version, head: int, end: bytes) -> None:
+    """However large a packet may be: all others wait while it is dealt with."""
+    begin = b"\0\1" + b"\0" * (version is V5)
+    decode(head, begin + (b"\0\1a" + end) * MOST_FILTERS, version)
+
+    with pytest.raises(MQTTError, match="has more than 10000 topic filters; allowed") as caught:
+        decode(head, begin + (b"\0\1a" + end) * (MOST_FILTERS + 1), version)
+    assert caught.value.reason is ReasonCode.QUOTA_EXCEEDED

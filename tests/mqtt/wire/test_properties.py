@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import fields
 
-from speedo_trio.mqtt.wire.properties import PROPERTIES, Properties, PropertyType
+from speedo_trio.mqtt.wire.properties import PROPERTIES, Properties, PropertyType, size_of
 
 
 def test_every_property_has_its_attribute() -> None:
@@ -35,3 +35,19 @@ def test_bounds_of_numbers() -> None:
         "maximum_qos": (0, 1),
         "maximum_packet_size": (1, 0xFFFF_FFFF),
     }
+
+
+def test_the_size_of_what_is_long() -> None:
+    """As it is in memory; numbers are no matter."""
+    assert 0 == size_of(None) == size_of(Properties(message_expiry_interval=1))
+    for long in (
+        Properties(content_type="x" * 1000),
+        Properties(response_topic="x" * 1000),
+        Properties(correlation_data=bytes(1000)),
+        Properties(reason_string="x" * 1000),
+        Properties(authentication_method="x" * 1000),
+        Properties(authentication_data=bytes(1000)),
+    ):
+        assert 1000 <= size_of(long) < 1100
+    assert 4000 <= size_of(Properties(content_type="\N{SNAKE}" * 1000)) < 4100
+    assert 150_000 <= size_of(Properties(user=(("a", "b"),) * 1000)) < 180_000

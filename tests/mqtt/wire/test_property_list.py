@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from speedo_trio.errors import MalformedPacket, MQTTError, UnsendablePacket
 from speedo_trio.mqtt.wire.body import Body
+from speedo_trio.mqtt.wire.fields import write_variable
 from speedo_trio.mqtt.wire.packet_types import PacketType
-from speedo_trio.mqtt.wire.properties import WILL, Place, Properties
+from speedo_trio.mqtt.wire.properties import MOST_USER_PROPERTIES, WILL, Place, Properties
 from speedo_trio.mqtt.wire.property_list import decode_properties, encode_properties, name_of
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from tests.mqtt.wire import strategies
@@ -309,3 +310,16 @@ def test_every_list_comes_back(case: tuple[Place, Properties | None]) -> None:
 
     assert properties == decode_properties(body, place)
     body.end()
+
+
+@pytest.mark.parametrize("place", [WILL, PacketType.CONNECT, PUBLISH])
+def test_user_properties_are_bounded(place: Place) -> None:
+    """They take many times the bytes in memory that they come in, and long to be read."""
+    pair = b"\x26\0\0\0\0"
+    most = pair * MOST_USER_PROPERTIES
+    more = most + pair
+    decode_properties(Body(write_variable(len(most)) + most, "it"), place)
+
+    with pytest.raises(MQTTError, match="user more than 10000 times; allowed") as caught:
+        decode_properties(Body(write_variable(len(more)) + more, "it"), place)
+    assert caught.value.reason is ReasonCode.QUOTA_EXCEEDED
