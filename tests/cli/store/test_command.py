@@ -9,6 +9,7 @@ import pytest
 
 from speedo_trio.cli.app import run
 from speedo_trio.mqtt.store.contract import Image
+from speedo_trio.mqtt.store.records import Waiting
 from speedo_trio.mqtt.store.sqlite import SQLiteStore
 from tests.cli.conftest import Start
 from tests.mqtt.store.test_sqlite import batch
@@ -66,7 +67,7 @@ def test_what_is_exported_can_be_imported(
     assert image_of(other) == image_of(path)
     monkeypatch.setattr("sys.stdin", io.StringIO(exported))
     assert run(["mqtt", "import", other, "--replace"]) == 0
-    assert image_of(other).waiting == {2: (2, 4)}
+    assert image_of(other).waiting == {2: Waiting(2, 4)}
 
 
 def test_what_is_no_export_changes_nothing(
@@ -127,4 +128,4 @@ def test_a_bind_that_cannot_be_listened_on_leaves_the_store(start: Start, path: 
     ).end()
 
     assert status == 1
-    assert image_of(path).waiting == {1: (2, 4)}
+    assert image_of(path).waiting == {1: Waiting(2, 4)}
