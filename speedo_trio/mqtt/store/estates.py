@@ -1,7 +1,7 @@
 """Estates: what is only in the store when a session ends, and is for others of its groups.
 
-[MQTT-4.8.2-4] asks for that; what is in memory is given to them at once. A portion is read, given to
-the groups and removed, all in one batch, until nothing is left. So a server that ends meanwhile
+[MQTT-4.8.2-4] asks for that; what is in memory is given to them at once. A portion is read, given
+to the groups and removed, all in one batch, until nothing is left. So a server that ends meanwhile
 goes on with the rest when it is started again.
 
 Next: `speedo_trio.mqtt.store.keeper`.
