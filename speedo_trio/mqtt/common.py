@@ -79,17 +79,15 @@ class Service:
         """What writes down what is to outlast the process; None: nothing is."""
         if store is not None:
             self.keeper = Keeper(store, core, self.sessions, self._send_soon, self._recognise_again)
+        hooks_later = self.asking.publish or self.asking.subscribe or bool(hooks.enhanced)
+        self.quick: bool = not hooks_later and store is None
+        """Whether what connected clients send never waits for a hook or the store."""
         self._one = trio.Lock()
 
     @property
     def knows_clients(self) -> bool:
         """Whether anybody wants to know who the clients are."""
         return self.asking != NOTHING or self.tell is not None or self._authorise is not None
-
-    @property
-    def quick(self) -> bool:
-        """Whether what clients send never waits for a hook or the store."""
-        return self.asking == NOTHING and self.keeper is None
 
     async def run(self, *others: Callable[[], Awaitable[object]]) -> None:
         """Do what is of no single connection until cancelled. A second task waits for the first.

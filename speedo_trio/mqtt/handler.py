@@ -240,7 +240,8 @@ class MQTTHandler(ProtocolHandler):
         Raises:
             MQTTError: What ends the connection; the client has been told.
         """
-        self._begin_turn()
+        if self._gated is not None:  # as in `_begin_turn`; this is for each read
+            self._gated.begin_turn()
         outcome = self._client.receive_data(data, self._clock())
         self._core.flush_after_reads(self.connection, len(data))
         return self._after(outcome)

@@ -161,7 +161,12 @@ class DurableOutgoing(Outgoing):
 
     def clear(self) -> None:
         for message in self._published.values():
-            self._journal.drop(message)
+            cold = isinstance(message[0], ColdPublication)
+            if cold and message[1] == 1 and message[4] is not None:  # as of `orphans`
+                self._journal.give_back(message)
+                self._journal.leave_rows(shared=True)
+            else:
+                self._journal.drop(message)
         for row in self._released.values():
             self._journal.complete(row)
         super().clear()

@@ -51,8 +51,12 @@ class Journal(Protocol):
     def save(self, session: Notable) -> None:
         """Note expiry, will and deadlines, who the client is, and whether it is there."""
 
-    def leave_rows(self) -> None:
-        """The session is about to end, and has rows that are not in memory."""
+    def leave_rows(self, *, shared: bool) -> None:
+        """The session is about to end, and has rows that are not in memory.
+
+        Args:
+            shared: Whether there may be some that others of its groups can be given.
+        """
 
     def end(self) -> None:
         """The session is no more. All rows that are in memory were dropped before."""
@@ -85,6 +89,9 @@ class Journal(Protocol):
 
     def received(self, message: Message, packet_id: int) -> int:
         """PUBREC has come: forget the message, remember the identifier; gives the new row."""
+
+    def give_back(self, message: Message) -> None:
+        """A message that is in flight waits again: the session is about to end."""
 
     def drop(self, message: Message) -> None:
         """The way of a message has ended, or the message was dropped."""

@@ -39,6 +39,7 @@ class Shelf(Backlog):
         "_cursor",
         "_journal",
         "_sweeping",
+        "shared",
         "soonest",
         "stored",
         "stored_bytes",
@@ -58,19 +59,24 @@ class Shelf(Backlog):
         """Messages that are only in the store."""
         self.stored_bytes: int = 0
         """The bytes of their topics and payloads."""
+        self.shared: bool = False
+        """Whether messages that are only in the store may have come by shared subscriptions."""
         self.soonest: float | None = None
         """When the time of a message may be over, at the earliest; None: of none is."""
 
     def __len__(self) -> int:
         return super().__len__() + self.stored
 
-    def restore(self, messages: int, size: int, soonest: float | None) -> None:
+    def restore(
+        self, messages: int, size: int, soonest: float | None, *, shared: bool = False
+    ) -> None:
         """So many messages, of so many bytes, were found in the store.
 
         Args:
             soonest: When the time of the first may be over; None: of none is.
+            shared: Whether some came by shared subscriptions.
         """
-        self.soonest = soonest
+        self.soonest, self.shared = soonest, shared
         self.stored = messages
         self.stored_bytes = self.bytes = size
 
@@ -143,7 +149,7 @@ class Shelf(Backlog):
         for message in self:
             self._journal.drop(message)
         if self.stored:
-            self._journal.leave_rows()
+            self._journal.leave_rows(shared=self.shared)
         super().clear()
         self.stored = self.stored_bytes = self._asked = 0
         self._sweeping = False
@@ -162,6 +168,8 @@ class Shelf(Backlog):
                 self._cursor = row - 1
             self.stored += 1
             self.stored_bytes += size
+            if message[4] is not None:
+                self.shared = True
         else:
             publication, qos, retain, identifiers, group, _ = message
             self._lay((publication, qos, retain, identifiers, group, row))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from speedo_trio.errors import ConfigError, StoreError, TopicError
 from speedo_trio.mqtt.store.lock import FileLock
-from speedo_trio.mqtt.store.records import IDENTIFIERS, ROWS
+from speedo_trio.mqtt.store.records import ESTATE, IDENTIFIERS, ROWS
 from speedo_trio.mqtt.store.schema import VERSION, check, create_file, prepare
 from speedo_trio.pubsub.topics import check_filter, matches
 
@@ -81,6 +81,8 @@ def sessions_of(database: sqlite3.Connection) -> list[dict[str, Any]]:
     found = []
     for row in database.execute("SELECT number, client_id, ends_at FROM session ORDER BY 2"):
         number, client_id, ends_at = row
+        if client_id.startswith(ESTATE):
+            continue
         rows = number * ROWS, (number + 1) * ROWS
         count, size = database.execute(
             "SELECT count(*), total(size) FROM queue WHERE key >= ? AND key < ?", rows

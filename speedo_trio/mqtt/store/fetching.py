@@ -32,9 +32,10 @@ class Fetching:
         store: Store,
         core: BrokerCore,
         sessions: Sessions,
-        read: Callable[[Job, Done], None],
+        read: Callable[[Job, Done], object],
         later: Callable[[Session], None],
         drift: Callable[[], float],
+        inherit: Callable[[SessionJournal], None],
     ) -> None:
         """Nothing is read yet.
 
@@ -42,7 +43,10 @@ class Fetching:
             read: Has a job done after all that was noted so far is written.
             later: Sees to it that what waits for a session's client is sent soon.
             drift: Tells what the wall's clock is ahead of the server's own now.
+            inherit: Gets sessions that have ended, with what is left for others.
         """
+        self.inherit: Callable[[SessionJournal], None] = inherit
+        """What a journal that has ended calls."""
         self._store = store
         self._core = core
         self._sessions = sessions

@@ -23,6 +23,7 @@ from speedo_trio.errors import StoreError
 from speedo_trio.events import StoreFailed, StoreRecovered
 from speedo_trio.mqtt.state.durable import DurableOutgoing
 from speedo_trio.mqtt.store.contract import Removed
+from speedo_trio.mqtt.store.estates import Estates
 from speedo_trio.mqtt.store.fetching import Fetching
 from speedo_trio.mqtt.store.gate import Gate, GatedMailbox
 from speedo_trio.mqtt.store.ledger import Ledger
@@ -82,7 +83,10 @@ class Keeper:
             later: Sees to it that what waits for a session's client is sent soon.
             recognise: Finds out whose a session is that has come back.
         """
-        self._fetching = Fetching(store, core, sessions, self._read, later, self._drift)
+        self._estates = Estates(store, self._read, sessions.hub.pass_on, core.flush, self._drift)
+        self._fetching = Fetching(
+            *(store, core, sessions, self._read, later, self._drift, self._estates.take)
+        )
         self.ledger: Final = Ledger(self._fetching, self._drift)
         """What is noted."""
         self._store = store
@@ -169,6 +173,7 @@ class Keeper:
         self._stopping.clear()
         if self._writer is None:
             self._writer = Writer()
+        self._estates.go_on()
         self.turn_over()
         task_status.started()
         self._lingers = True
@@ -183,6 +188,7 @@ class Keeper:
                 writer.put(partial(self._store.expire, time.time()), _ignore)
             await self._sweep()
             self._fetching.again()
+            self._estates.go_on()
 
     async def _sweep(self) -> None:
         """Remove messages that have waited for too long, others' turns in between."""
@@ -357,6 +363,8 @@ class Keeper:
         removed = cast("Removed", result)
         self.ledger.forget_all(removed.messages)
         self._swept(removed)
+        if self._estates.waiting:
+            self._estates.go_on()
         self.turn_over()
         self._open_gates(batch.number)
 
@@ -389,14 +397,15 @@ class Keeper:
             self._failed = True
             self._core.tell(StoreFailed(store=str(self._store), error=error))
 
-    def _read(self, job: Job, done: Done) -> None:
-        """Read after all that was noted so far is written."""
+    def _read(self, job: Job, done: Done) -> bool:
+        """Read after all that was noted so far is written; False: the store is not in use."""
         if self._writer is None:
-            return
+            return False
         if self.ledger.batch.touched:
             # Another batch may be under way: the thread has them one after the other.
             self._write(self._writer)
         self._writer.put(job, done)
+        return True
 
 
 def _ignore(result: object, error: Exception | None) -> None:

@@ -12,6 +12,7 @@ from speedo_trio.mqtt.state.publication import MQTTPublication
 from speedo_trio.mqtt.store.batch import Batch
 from speedo_trio.mqtt.store.convert import message_record, subscription_record, will_record
 from speedo_trio.mqtt.store.records import (
+    ESTATE,
     IDENTIFIERS,
     RELEASED,
     RETAIN,
@@ -42,6 +43,9 @@ class Reader(Protocol):
 
     def warm(self, journal: SessionJournal) -> None:
         """Read what is in flight."""
+
+    def inherit(self, journal: SessionJournal) -> None:
+        """The session has ended: give what waits to others of its groups, soon."""
 
 
 class Ledger:
@@ -143,6 +147,7 @@ class SessionJournal:
         "_identifiers",
         "_ledger",
         "_rows",
+        "_shared",
         "_spilled",
         "client_id",
         "last_row",
@@ -159,6 +164,7 @@ class SessionJournal:
         self._identifiers = number * IDENTIFIERS
         self._ended = False
         self._spilled = False
+        self._shared = False
 
     def save(self, session: Notable) -> None:
         if self._ended:
@@ -176,15 +182,38 @@ class SessionJournal:
             session.passport,
         )
 
-    def leave_rows(self) -> None:
+    def leave_rows(self, *, shared: bool) -> None:
         self._spilled = True
+        self._shared = self._shared or shared
 
     def end(self) -> None:
         self._ended = True
+        if self._shared:
+            name = f"{ESTATE}{self.number}"
+            self._open().sessions[self.number] = SessionRecord(
+                *(self.number, name, 0, False), *(None, None, None, None)
+            )
+            self.pass_on()
+        else:
+            self.close()
+
+    def pass_on(self) -> None:
+        """The session has ended: have what is left given to others of its groups."""
+        self._ended = self._shared = True
+        self._ledger.batch.swept.pop(self.number, None)
+        self._ledger.reader.inherit(self)
+
+    def inherited(self, row: int, message: int) -> None:
+        """A message of a session that has ended was passed on, or is nobody else's."""
+        self.complete(row)
+        self._ledger.forget(message)
+
+    def close(self) -> None:
+        """Nothing is left of a session that has ended."""
         batch = self._open()
         batch.sessions.pop(self.number, None)
         batch.ended.append(self.number)
-        if self._spilled:
+        if self._spilled and not self._shared:
             batch.spilled.add(self.number)
         self._ledger.journals.pop(self.number, None)
 
@@ -276,6 +305,13 @@ class SessionJournal:
             batch.inserted[key] = row
         else:
             batch.updated[key] = row
+
+    def give_back(self, message: Message) -> None:
+        batch, key = self._open(), self._rows + message[5]
+        publication = message[0]
+        assert isinstance(publication, MQTTPublication)
+        row = _queue_row(key, message, publication.number, 0)
+        (batch.inserted if key in batch.inserted else batch.updated)[key] = row
 
     def received(self, message: Message, packet_id: int) -> int:
         publication = message[0]

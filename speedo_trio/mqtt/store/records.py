@@ -20,6 +20,11 @@ RELEASED: int = 8
 """A flag of a queue row: PUBREC has come, and it has no message any more."""
 
 
+ESTATE: str = "\0"
+"""What begins the client identifier of a session that has ended, and has something left for others
+of its groups. No client has such a one [MQTT-1.5.4-2]."""
+
+
 class SessionRecord(NamedTuple):
     """A session."""
 
@@ -77,6 +82,8 @@ class Waiting(NamedTuple):
 
     messages: int
     size: int
+    shared: bool = False
+    """Whether some came by shared subscriptions."""
 
 
 class Fetched(NamedTuple):

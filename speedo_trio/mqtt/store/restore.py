@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from speedo_trio.errors import TopicError
 from speedo_trio.mqtt.state.durable import DurableOutgoing
 from speedo_trio.mqtt.store.convert import cold, message_of, publication_of, terms_of, will_of
-from speedo_trio.mqtt.store.records import IDENTIFIERS, RELEASED, ROWS
+from speedo_trio.mqtt.store.records import ESTATE, IDENTIFIERS, RELEASED, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,7 +44,11 @@ def restore(
     ledger.references.update(image.shared)
     ledger.last_message = image.last_message
     _retain(image, ledger, core)
-    restored = {each.number: _session(each, image, ledger, sessions) for each in image.sessions}
+    records = [each for each in image.sessions if not each.client_id.startswith(ESTATE)]
+    restored = {each.number: _session(each, image, ledger, sessions) for each in records}
+    for record in image.sessions:
+        if record.number not in restored:
+            ledger.restore(record.number, record.client_id).pass_on()
     for each in restored.values():
         recognise(each)
     for subscription in image.subscriptions:
@@ -57,7 +61,7 @@ def restore(
             session.incoming.held.add(key % IDENTIFIERS)
     for number, rows in groupby(image.flights, lambda row: row[0] // ROWS):
         _flights(restored.get(number), rows)
-    _resume(image.sessions, restored, sessions, core.clock())
+    _resume(records, restored, sessions, core.clock())
 
 
 def _retain(image: Image, ledger: Ledger, core: BrokerCore) -> None:
@@ -89,7 +93,9 @@ def _session(record: SessionRecord, image: Image, ledger: Ledger, sessions: Sess
     if waiting is not None:
         assert isinstance(session.outgoing, DurableOutgoing)
         soonest = None if image.soonest is None else image.soonest - drift
-        session.outgoing.shelf.restore(waiting.messages, waiting.size, soonest)
+        session.outgoing.shelf.restore(
+            waiting.messages, waiting.size, soonest, shared=waiting.shared
+        )
     return session
 
 

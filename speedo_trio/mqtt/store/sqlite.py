@@ -311,7 +311,8 @@ def load(database: sqlite3.Connection) -> Image:
     """Read all but the bodies of messages that wait."""
     query = database.execute
     queues = query(
-        "SELECT key / ?, max(key), sum(packet = 0), sum(size * (packet = 0)) FROM queue "
+        "SELECT key / ?, max(key), sum(packet = 0), sum(size * (packet = 0)), "
+        "max(filter IS NOT NULL) FROM queue "
         "GROUP BY key / ?",
         (ROWS, ROWS),
     ).fetchall()
@@ -326,8 +327,12 @@ def load(database: sqlite3.Connection) -> Image:
             for number, name, qos, local, retain, identifier in query("SELECT * FROM subscription")
         ],
         flights=query("SELECT * FROM queue WHERE packet > 0 ORDER BY key").fetchall(),
-        waiting={number: Waiting(count, size) for number, _, count, size in queues if count},
-        last_rows={number: key % ROWS for number, key, _, _ in queues},
+        waiting={
+            number: Waiting(count, size, bool(shared))
+            for number, _, count, size, shared in queues
+            if count
+        },
+        last_rows={number: key % ROWS for number, key, *_ in queues},
         held=[key for (key,) in query("SELECT key FROM held")],
         retained=[retained_of(row) for row in retained],
         shared=dict(shared.fetchall()),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import signal
 from pathlib import Path
 
 import pytest
 
 from speedo_trio.cli.app import run
 from speedo_trio.mqtt.store.contract import Image
+from speedo_trio.mqtt.store.records import Waiting
 from speedo_trio.mqtt.store.sqlite import SQLiteStore
 from tests.cli.conftest import Start
 from tests.mqtt.store.test_sqlite import batch
@@ -66,7 +68,7 @@ def test_what_is_exported_can_be_imported(
     assert image_of(other) == image_of(path)
     monkeypatch.setattr("sys.stdin", io.StringIO(exported))
     assert run(["mqtt", "import", other, "--replace"]) == 0
-    assert image_of(other).waiting == {2: (2, 4)}
+    assert image_of(other).waiting == {2: Waiting(2, 4)}
 
 
 def test_what_is_no_export_changes_nothing(
@@ -127,4 +129,41 @@ def test_a_bind_that_cannot_be_listened_on_leaves_the_store(start: Start, path: 
     ).end()
 
     assert status == 1
-    assert image_of(path).waiting == {1: (2, 4)}
+    assert image_of(path).waiting == {1: Waiting(2, 4)}
+
+
+STORED = """
+protocol = "{protocol}"
+bind = ["tcp://127.0.0.1:0"]
+also = ["{also}=tcp://127.0.0.1:0"]
+[mqtt]
+sys_interval = 0
+[mqtt.store]
+path = "mqtt.db"
+durability = "power"
+"""
+
+
+@pytest.mark.parametrize(("protocol", "also"), [("mqtt", "echo"), ("echo", "mqtt")])
+def test_the_store_of_a_file(start: Start, protocol: str, also: str) -> None:
+    """MQTT has it whether it is served first or beside; a reload doesn't open it again."""
+    Path("server.toml").write_text(STORED.format(protocol=protocol, also=also))
+    process = start("serve", "--config", "server.toml")
+    process.port()
+    process.port()
+    busy, _, said = start(
+        "serve", "mqtt", "--bind", "tcp://:0", "--mqtt.store.path", "mqtt.db"
+    ).end()
+    text = Path("server.toml").read_text()
+    Path("server.toml").write_text(text.replace("power", "process").replace("mqtt.db", "new.db"))
+    process.send(signal.SIGHUP)
+    assert process.popen.stderr is not None
+    told = [process.popen.stderr.readline() for _ in range(2)]
+    process.send(signal.SIGTERM)
+    status, _, _ = process.end()
+
+    assert (busy, status) == (1, 0)
+    assert "mqtt.db" in said
+    assert "nothing changed" in told[0]
+    assert "mqtt.store.path, mqtt.store.durability changed: need a restart" in told[1]
+    assert not Path("new.db").exists()

@@ -543,3 +543,34 @@ def _go_on(peers: list[Peer], due: Callable[[Peer], bool]) -> None:
             peer.eases = 0
             if proceed(peer) is HOLD:
                 break
+
+
+def test_a_pace_is_that_of_what_comes() -> None:
+    """What a held client sent in time is not too fast when it is done all together."""
+    world = small(publish_rate=10, publish_burst=12, when_too_fast="disconnect")
+    slow = world.subscriber(b"a")
+    publisher = world.connect("publisher")
+    assert HOLD is burst(publisher, 10)
+    for number in range(11, 21):
+        world.later(0.1)
+        acknowledge(slow)  # so that it is not stalled
+        answer(publisher, publish(1, number, b"a"))
+    while publisher.client.busy:
+        acknowledge(slow)
+        proceed(publisher)
+
+    assert len(only(publisher.take(), PubAck)) == 20
+    assert world.sessions.hits == {}
+
+
+def test_who_is_held_may_be_too_fast() -> None:
+    """And is ended then, though nothing of it is done."""
+    world = small(publish_rate=10, publish_burst=12, when_too_fast="disconnect")
+    world.subscriber(b"a")
+    publisher = world.connect("publisher")
+    assert HOLD is burst(publisher, 10)
+    for number in (11, 12, 13):
+        answer(publisher, publish(1, number, b"a"))
+    (told,) = only(publisher.take(), Disconnect)
+
+    assert told.reason is ReasonCode.MESSAGE_RATE_TOO_HIGH

@@ -21,8 +21,11 @@ class Notes:
     def save(self, session: Notable) -> None:
         self.notes.append(("save", session.connected))
 
-    def leave_rows(self) -> None:
-        self.notes.append(("leave",))
+    def leave_rows(self, *, shared: bool) -> None:
+        self.notes.append(("leave", shared) if shared else ("leave",))
+
+    def give_back(self, message: Message) -> None:
+        self.notes.append(("give back", message[5]))
 
     def end(self) -> None:
         self.notes.append(("end",))

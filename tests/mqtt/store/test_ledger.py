@@ -17,6 +17,8 @@ class Reader:
     def fetch(self, journal: SessionJournal, after: int, messages: int, size: int) -> None:
         pass
 
+    def inherit(self, journal: SessionJournal) -> None: ...
+
     def warm(self, journal: SessionJournal) -> None:
         pass
 

@@ -23,6 +23,7 @@ from speedo_trio.mqtt.store.records import (
     MessageRecord,
     SessionRecord,
     SubscriptionRecord,
+    Waiting,
 )
 from speedo_trio.mqtt.store.sqlite import SQLiteStore
 from speedo_trio.mqtt.wire.properties import Properties
@@ -77,7 +78,7 @@ def test_a_batch_comes_back(path: Path) -> None:
     assert image.sessions == [session(1)]
     assert image.subscriptions == [SubscriptionRecord(1, b"a", 1, True, False, 7)]  # a record
     assert [row[:3] for row in image.flights] == [(ROWS + 1, 1, 9)]
-    assert image.waiting == {1: (2, 4)}
+    assert image.waiting == {1: Waiting(2, 4)}
     assert image.last_rows == {1: 3}
     assert image.held == [IDENTIFIERS + 5]
     assert image.retained == [batch().retained[b"r"]]
@@ -141,7 +142,7 @@ def test_what_has_expired_is_removed_when_asked(path: Path) -> None:
     assert removed == Removed(messages=[2, 3], swept={1: Swept(2, 4)}, soonest=began + 1000)
     assert [each.number for each in bodies] == [2, 3]
     assert [each.number for each in left] == [4, 5]
-    assert (image.waiting, image.soonest) == ({1: (1, 2)}, began + 1)
+    assert (image.waiting, image.soonest) == ({1: Waiting(1, 2)}, began + 1)
 
 
 def test_what_has_expired_is_removed_at_the_start(path: Path) -> None:
@@ -161,7 +162,7 @@ def test_what_has_expired_is_removed_at_the_start(path: Path) -> None:
     store.close()
 
     assert image.retained == []
-    assert image.waiting == {1: (1, 2)}
+    assert image.waiting == {1: Waiting(1, 2)}
     assert [each.number for each in bodies] == [1, 3]
 
 
@@ -177,7 +178,7 @@ def test_a_batch_that_fails_changes_nothing(path: Path) -> None:
     store.commit(batch())
     store.close()
 
-    assert store.open().waiting == {1: (2, 4)}
+    assert store.open().waiting == {1: Waiting(2, 4)}
     store.close()
 
 
@@ -278,7 +279,7 @@ def test_an_older_file_is_brought(path: Path, monkeypatch: pytest.MonkeyPatch) -
         schema, "MIGRATIONS", {2: "CREATE TABLE two (a);", 3: "INSERT INTO two VALUES (2);"}
     )
     store = SQLiteStore(path)
-    assert store.open().waiting == {1: (2, 4)}
+    assert store.open().waiting == {1: Waiting(2, 4)}
     store.close()
     database = sqlite3.connect(path)
 
@@ -330,5 +331,5 @@ def test_a_large_store_opens_soon(path: Path) -> None:
     image = store.open()
     store.close()
 
-    assert image.waiting == {1: (count, count * 101)}
+    assert image.waiting == {1: Waiting(count, count * 101)}
     assert time.monotonic() - began < 5
