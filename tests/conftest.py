@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -34,12 +35,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A process for each processor; none but this one for single files, and to measure at length."""
+    """A process for each processor; only this one for single files, and to measure at length."""
     files = all(Path(argument.partition("::")[0]).is_file() for argument in config.args)
     if files or is_long():
         return 0
     processes = min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
     return processes if processes > 1 else 0
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector thousands of tests that are there to stay."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
