@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trio
+from hypothesis import settings
 
 from speedo_trio.config import Config
 from speedo_trio.house import House
@@ -26,6 +27,11 @@ from tests.alone import turn
 
 MOST_PROCESSES = 4
 """More were not tried, and in a container not all processors that are seen may be had."""
+
+# What Hypothesis has, a fifth of a second for each example, is nothing that anybody promises, and
+# sometimes too little where other processes want the processor too.
+settings.register_profile("busy machine", parent=settings.default, deadline=5000)
+settings.load_profile("busy machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
