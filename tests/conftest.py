@@ -1,16 +1,19 @@
-"""What several tests need: a gate that holds a worker thread, and a house without a server."""
+"""What several tests need: turns, a gate that holds a worker thread, a house without a server."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from hypothesis import settings
 
 from speedo_trio.config import Config
 from speedo_trio.house import House
@@ -20,17 +23,54 @@ from speedo_trio.io.watch import Watch
 from speedo_trio.protocol.handler import ProtocolHandler
 from speedo_trio.queue.lane import Tally
 from speedo_trio.worker.crew import Crew
+from tests.alone import turn
+
+MOST_PROCESSES = 4
+"""More were not tried, and in a container not all processors that are seen may be had."""
+
+# What Hypothesis has, a fifth of a second for each example, is nothing that anybody promises, and
+# sometimes too little where other processes want the processor too.
+settings.register_profile("busy machine", parent=settings.default, deadline=5000)
+settings.load_profile("busy machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Know the mark of the tests that can run for long."""
+    """Know the marks."""
+    config.addinivalue_line("markers", "alone: measures; no test of another process runs beside it")
     config.addinivalue_line("markers", "soak: runs long when SPEEDO_SOAK=1 is set, else briefly")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process for each processor; only this one for single files, and to measure at length."""
+    files = all(Path(argument.partition("::")[0]).is_file() for argument in config.args)
+    if files or is_long():
+        return 0
+    processes = min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    return processes if processes > 1 else 0
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector thousands of tests that are there to stay."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Have a test wait for its turn, before any clock of its own runs."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+def is_long() -> bool:
+    """Whether the long runs are asked for."""
+    return os.environ.get("SPEEDO_SOAK") == "1"
 
 
 @pytest.fixture
 def soak() -> bool:
     """Whether the long runs are asked for."""
-    return os.environ.get("SPEEDO_SOAK") == "1"
+    return is_long()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -306,6 +306,7 @@ async def test_peer_that_is_gone_in_the_handshake() -> None:
         assert stage.record.failures == []
 
 
+@pytest.mark.alone
 async def test_one_time_limit_for_all_of_it() -> None:
     """Who sends its header late has less for the rest."""
     config = evolve(QUICK, timeouts=evolve(QUICK.timeouts, handshake=0.4))

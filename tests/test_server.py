@@ -876,6 +876,7 @@ async def test_drain_takes_a_paused_server_too() -> None:
         assert await end_of(client) == b"waited"
 
 
+@pytest.mark.alone
 async def test_drain_counts_what_it_drops(gate: Gate) -> None:
     """At the end of the grace: messages, connections, threads."""
     async with serving(LOOPBACK, gate=gate) as served:
@@ -1029,6 +1030,7 @@ async def test_lingering_threads_do_not_hold_up_the_end() -> None:
 # The hard stop
 
 
+@pytest.mark.alone
 async def test_cancelled_serve_stops_hard(gate: Gate, tmp_path: Path) -> None:
     """At once: every handler is told, sockets are closed, files removed, threads abandoned."""
     async with serving(LOOPBACK, f"unix:{tmp_path}/s", gate=gate) as served:

@@ -129,6 +129,7 @@ def fill(manager: socket.socket) -> None:
                 return
 
 
+@pytest.mark.alone
 async def test_a_full_queue_holds_nobody_up(
     manager: socket.socket, notifier: Notifier, caplog: pytest.LogCaptureFixture
 ) -> None:

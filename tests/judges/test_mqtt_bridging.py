@@ -160,16 +160,11 @@ def test_the_other_is_away_for_a_while(
                     theirs.stop(number)
             theirs.again()
             wait_until_up(broker)
-            how = (
-                *session,
-                "-F",
-                "> %p",
-                "-C" if qos == 2 else "-W",
-                str(COUNT if qos == 2 else 3),
-            )
+            how = (*session, "-F", "> %p", *(("-C", str(COUNT)) if qos == 2 else ()))
             subscriber = ends(Mosquitto(theirs, "sub", *how))
             subscriber.wait_for(f"> {COUNT - 1}\n")
-            subscriber.end()
+            if qos == 2:  # else nobody knows how many come
+                subscriber.end()
             lines = subscriber.text.splitlines()
     came = [line for line in lines if line.startswith("> ")]
 

@@ -300,6 +300,7 @@ def test_in_asyncio() -> None:
         assert asyncio.run(main(broker.port)).reason is ReasonCode.SUCCESS
 
 
+@pytest.mark.alone
 def test_a_client_that_never_closes() -> None:
     """The grace bounds the end."""
     with run_in_thread(FREE) as broker, blocking(broker.port) as peer:

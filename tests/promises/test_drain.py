@@ -104,6 +104,7 @@ async def test_a_drain_is_bounded(line: bytes, blocker: Blocker) -> None:
         await drain(stage)
 
 
+@pytest.mark.alone
 async def test_a_drain_under_a_flood_is_bounded() -> None:
     """Clients that go on sending don't keep it from ending, and get no reset for what they sent."""
 

@@ -271,6 +271,7 @@ async def test_observer_that_always_raises(path: Path, caplog: pytest.LogCapture
         assert len([r for r in caplog.records if r.name == "speedo_trio"]) == len(events)
 
 
+@pytest.mark.alone
 async def test_numbers_of_an_end() -> None:
     """Bytes as the protocol got and gave them, messages that failed included."""
 

@@ -321,6 +321,7 @@ async def ping(peer: Peer, times: int) -> list[float]:
     return sorted(taken)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", [b"", b"async "], ids=["threads", "tasks"])
 async def test_a_quiet_client_beside_floods_is_answered_in_time(kind: bytes) -> None:
     """While four clients send all they can, and read it, a fifth waits little for its answers.

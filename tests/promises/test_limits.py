@@ -177,6 +177,7 @@ async def test_counts_of_addresses_go_with_their_connections() -> None:
 # Rates
 
 
+@pytest.mark.alone
 async def test_rate_at_which_peers_are_let_in() -> None:
     """After the burst the others wait their turn in the kernel; all are served, none is refused."""
     async with serving(config=limited(rate=20.0, burst=3)) as stage:

@@ -258,6 +258,7 @@ async def test_a_message_raises_after_the_peer_has_ended_its_stream(blocker: Blo
         await ends_with(Cause.HANDLER_ERROR, stage)
 
 
+@pytest.mark.alone
 async def test_idle() -> None:
     """Nothing received, sent or executed for the timeout; seen a quarter late at most."""
     config = evolve(QUICK, timeouts=Timeouts(idle=0.2, linger=0.1))
@@ -392,6 +393,7 @@ async def test_the_grace_is_over(what: str, blocker: Blocker) -> None:
         await ends_with(Cause.GRACE_OVER, stage)
 
 
+@pytest.mark.alone
 async def test_stopped(blocker: Blocker) -> None:
     """The hard stop tells every connection, those inside a message too."""
 

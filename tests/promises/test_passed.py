@@ -245,6 +245,7 @@ async def test_who_goes_is_not_waited_for(listening: socket.socket) -> None:
         assert await drained(stage, began) < FRESH / 2
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("shortened", [False, True], ids=["given", "shortened"])
 async def test_short_grace(listening: socket.socket, *, shortened: bool) -> None:
     """Half of it at most is waited, so that they finish in the other half."""

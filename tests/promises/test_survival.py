@@ -137,6 +137,7 @@ async def test_accept_lacks_something(number: int, monkeypatch: pytest.MonkeyPat
         assert {stage.server.addresses[0]} == {event.address for event in failed}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "number",
     [
@@ -508,6 +509,7 @@ class Unclosable(trio.abc.Stream):
         await trio.sleep_forever()
 
 
+@pytest.mark.alone
 async def test_the_hard_stop_takes_half_a_second_at_most(blocker: Blocker) -> None:
     """With stuck threads, tasks that clean up slowly, and streams that don't close."""
 

@@ -125,6 +125,7 @@ async def test_bind_without_layers_has_no_handshake() -> None:
         assert await peer.line() == b"hello"
 
 
+@pytest.mark.alone
 async def test_drain_of_a_handshake() -> None:
     """Nothing was received that could be answered: it ends at once, without a handler."""
     async with serving(bind=PROXIED) as stage:

@@ -40,6 +40,7 @@ async def test_time_ends_it(serve_tcp: Serve) -> None:
     assert course.tally.faultless
 
 
+@pytest.mark.alone
 async def test_a_warm_up_does_not_count(serve_tcp: Serve) -> None:
     """A server that is slow at first is as fast as it is afterwards."""
     fast = trio.Event()
@@ -70,6 +71,7 @@ async def test_whichever_end_comes_first(serve_tcp: Serve) -> None:
     assert (await run_load(url, requests=2, seconds=60)).tally.counted.replies == 2
 
 
+@pytest.mark.alone
 async def test_the_end_of_the_requests_is_the_last_reply(serve_tcp: Serve) -> None:
     """What is waited for in vain after it does not make the others slower."""
     answered = 0
@@ -187,6 +189,7 @@ async def test_a_slow_rate_ends_in_time(serve_tcp: Serve) -> None:
     assert course.tally.volume.requests == 1
 
 
+@pytest.mark.alone
 async def test_requests_that_had_to_wait_count(serve_tcp: Serve) -> None:
     """A server that stalls once: without a rate one slow reply, with one all that were due."""
 

@@ -72,6 +72,7 @@ def until_delivered(subscribers: list[Subscriber], count: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.alone
 @pytest.mark.soak
 @pytest.mark.parametrize("qos", [0, 1])
 def test_stalled_subscribers_cost_others_nothing(qos: int, *, soak: bool) -> None:
