@@ -18,7 +18,7 @@ from attrs import frozen
 
 from speedo_trio.broker.core import BrokerCore
 from speedo_trio.broker.limits import BrokerLimits
-from speedo_trio.errors import ProtocolError
+from speedo_trio.errors import MQTTError, ProtocolError
 from speedo_trio.events import Address, Cause, CloseReason
 from speedo_trio.mqtt import Accepted, Capabilities, Challenge, Grant, Hooks, Refusal
 from speedo_trio.mqtt.common import Service
@@ -195,8 +195,11 @@ class Line:
     send_nowait = write
 
     def after_reads(self, call: Callable[[], object]) -> None:
-        """There are no others that read."""
-        call()
+        """There are no others that read. The client is to blame for its errors, and is gone."""
+        try:
+            call()
+        except MQTTError:
+            self.over = True
 
     async def send(self, data: bytes) -> None:
         """Not what this handler does."""
