@@ -43,6 +43,9 @@ class DurableOutgoing(Outgoing):
 
     __slots__ = ("_cold", "_hold", "_journal", "_shelf")
 
+    # As `Outgoing` has it. It is set here too, and not all checkers of types look there.
+    expired: int
+
     def __init__(self, client_id: str, capabilities: Capabilities, journal: Journal) -> None:
         self._journal = journal
         self._hold: Callable[[], None] | None = None
