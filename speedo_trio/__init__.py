@@ -76,6 +76,8 @@ from speedo_trio.protocol.handler import ProtocolHandlerFactory as ProtocolHandl
 from speedo_trio.protocol.handler import shared as shared
 from speedo_trio.protocol.message import Message as Message
 from speedo_trio.protocol.message import Reply as Reply
+from speedo_trio.protocol.report import Figure as Figure
+from speedo_trio.protocol.report import Reporter as Reporter
 from speedo_trio.server import Server as Server
 from speedo_trio.server import serve as serve
 from speedo_trio.sinks import DiscardProtocol as DiscardProtocol
@@ -110,6 +112,7 @@ __all__ = [
     "EchoProtocol",
     "Event",
     "EventLog",
+    "Figure",
     "FixedFramer",
     "FrameTooLong",
     "FramedProtocol",
@@ -146,6 +149,7 @@ __all__ = [
     "Reconfigured",
     "Refusal",
     "Reply",
+    "Reporter",
     "RetainedFull",
     "Server",
     "ServerClosed",

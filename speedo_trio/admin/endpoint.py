@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from speedo_trio.admin.parser import RequestParser
     from speedo_trio.meter import Meter
     from speedo_trio.protocol.handler import Connection
+    from speedo_trio.protocol.report import Reporter
     from speedo_trio.server import Server
 
 ADMIN_CONFIG = Config(
@@ -62,6 +63,7 @@ class Admin:
         token: str | None = None,
         meter: Meter | None = None,
         hosts: Iterable[str] = (),
+        reporters: Iterable[Reporter] = (),
     ) -> None:
         """To be made on the Trio thread, when the server starts: its uptime counts from now.
 
@@ -73,6 +75,7 @@ class Admin:
                 a browser.
             meter: what was given to `serve` for `server`, to tell how long things took.
             hosts: more names that the Host header may have, without ports.
+            reporters: protocols that tell of themselves, such as an `MQTT`.
 
         Raises:
             ConfigError: the token is not allowed.
@@ -85,7 +88,7 @@ class Admin:
                 f"the admin endpoint needs {error.name}: pip install 'speedo_trio[admin]'"
             ) from error
         self._make_parser = RequestParser
-        self._site = Site(server, meter, Guard(token=token, hosts=hosts))
+        self._site = Site(server, meter, Guard(token=token, hosts=hosts), tuple(reporters))
 
     def __call__(self, connection: Connection, /) -> ProtocolHandler:
         """The handler of one HTTP client."""

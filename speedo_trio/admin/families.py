@@ -7,6 +7,7 @@ Next: `speedo_trio.admin.metrics`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,13 @@ from speedo_trio.admin.status import cause_name, installed_version, limit_name
 from speedo_trio.events import Cause, Pause, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
     from speedo_trio.config import Config
     from speedo_trio.meter import HistogramSnapshot, MeterSnapshot
+    from speedo_trio.protocol.report import Figure
     from speedo_trio.stats import ServerStats
 
 
@@ -49,6 +51,20 @@ def families(
     yield _gauge("paused", "Whether the server accepts no connections for now.", stats.paused)
     if measured is not None:
         yield from _durations(measured)
+
+
+def reported(figures: Iterable[Figure]) -> Iterator[Metric]:
+    """The metrics of what protocols report."""
+    for figure in figures:
+        make = CounterMetricFamily if figure.total else GaugeMetricFamily
+        name, value = f"speedo_trio_{figure.name}", figure.value
+        if not isinstance(value, Mapping):
+            yield make(name, figure.text, value)
+            continue
+        family = make(name, figure.text, labels=[figure.label or "kind"])
+        for key, number in value.items():
+            family.add_metric([key], number)
+        yield family
 
 
 def _connections(stats: ServerStats, config: Config) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ path                        gives
 ``/metrics``                metrics for Prometheus, if prometheus_client is installed
 ``/status``                 JSON; ``?order=executed`` lists the connections with most of that
 ``/status/connections/ID``  JSON of one connection
+``/status/clients/NAME``    JSON of one client of a protocol that reports; NAME percent-encoded
 ==========================  ======================================================================
 
 Next: `speedo_trio.admin.endpoint`.
@@ -20,22 +21,24 @@ import re
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from speedo_trio.admin.page import page_response
-from speedo_trio.admin.peers import ORDERS, details, listed
+from speedo_trio.admin.peers import LISTED, ORDERS, details, listed
 from speedo_trio.admin.response import error_response, json_response, text_response
 from speedo_trio.admin.status import server_status, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from speedo_trio.admin.guard import Guard
     from speedo_trio.admin.metrics import Metrics
     from speedo_trio.admin.request import Request
     from speedo_trio.admin.response import Response
+    from speedo_trio.admin.status import JSONObject
     from speedo_trio.events import Address
     from speedo_trio.meter import Meter
+    from speedo_trio.protocol.report import Reporter
     from speedo_trio.server import Server
 
 _METHODS = ("GET", "HEAD")
@@ -48,14 +51,18 @@ _NO_METRICS = text_response(
     HTTPStatus.NOT_IMPLEMENTED,
 )
 
+_CLIENTS = "/status/clients/"
 _CONNECTION = re.compile(r"/status/connections/([0-9]{1,18})")
 
 
 class Site:
     """Answers requests about one server. All on the Trio thread."""
 
-    def __init__(self, server: Server, meter: Meter | None, guard: Guard) -> None:
+    def __init__(
+        self, server: Server, meter: Meter | None, guard: Guard, reporters: Sequence[Reporter] = ()
+    ) -> None:
         self._server = server
+        self._reporters = reporters
         self._meter = meter
         self._guard = guard
         self._metrics = _metrics(server, meter)
@@ -64,7 +71,6 @@ class Site:
             "/": self._page,
             "/healthz": self._health,
             "/readyz": self._readiness,
-            "/metrics": self._exposition,
         }
 
     async def respond(self, request: Request, local: Address) -> Response:
@@ -86,8 +92,12 @@ class Site:
     async def _answer(self, request: Request) -> Response:
         if request.path == "/status":
             return await self._status(request.query)
+        if request.path == "/metrics":
+            return await self._exposition(request)
         if found := _CONNECTION.fullmatch(request.path):
             return self._details(int(found[1]))
+        if request.path.startswith(_CLIENTS):
+            return self._client(request.path.removeprefix(_CLIENTS))
         page = self._pages.get(request.path)
         return error_response(HTTPStatus.NOT_FOUND) if page is None else page(request)
 
@@ -103,8 +113,11 @@ class Site:
             return text_response("ready")
         return text_response(state, HTTPStatus.SERVICE_UNAVAILABLE)
 
-    def _exposition(self, request: Request) -> Response:
-        return _NO_METRICS if self._metrics is None else self._metrics.response(request.accept)
+    async def _exposition(self, request: Request) -> Response:
+        if self._metrics is None:
+            return _NO_METRICS
+        figures = [each for reporter in self._reporters for each in await reporter.report()]
+        return self._metrics.response(request.accept, figures)
 
     async def _status(self, query: str) -> Response:
         order = _order(query)
@@ -114,7 +127,19 @@ class Site:
         connections = await listed(self._server, order)
         uptime = time.monotonic() - self._began
         status = server_status(self._server, self._meter, uptime)
-        return json_response({**status, "order": order, "listed": connections})
+        reports = [await _report(reporter) for reporter in self._reporters]
+        return json_response({**status, "order": order, "listed": connections, "reports": reports})
+
+    def _client(self, quoted: str) -> Response:
+        try:
+            name = unquote(quoted, errors="strict")
+        except UnicodeDecodeError:
+            return error_response(HTTPStatus.NOT_FOUND)
+        for reporter in self._reporters:
+            client = reporter.report_client(name)
+            if client is not None:
+                return json_response(client)
+        return error_response(HTTPStatus.NOT_FOUND)
 
     def _details(self, number: int) -> Response:
         try:
@@ -122,6 +147,15 @@ class Site:
         except LookupError:
             return error_response(HTTPStatus.NOT_FOUND)
         return json_response(details(stats))
+
+
+async def _report(reporter: Reporter) -> JSONObject:
+    """What a protocol tells, for the page."""
+    figures = await reporter.report()
+    return {
+        "figures": {each.name: each.value for each in figures},
+        "clients": await reporter.report_clients(LISTED),
+    }
 
 
 def _order(query: str) -> str | None:

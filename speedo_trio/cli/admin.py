@@ -18,10 +18,12 @@ from speedo_trio.io.sockets import open_sockets, outlives_us, remove_file, socke
 from speedo_trio.io.wire import address_of
 from speedo_trio.logs.event_log import EventLog
 from speedo_trio.meter import Meter
+from speedo_trio.protocol.report import Reporter
 from speedo_trio.server import serve
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterable
 
     import trio
 
@@ -61,8 +63,13 @@ class AdminEndpoint:
         if not all(_is_local(address_of(each.getsockname())) for each in self._sockets):
             self._plan.require_token()
 
-    async def start(self, nursery: trio.Nursery, server: Server) -> tuple[str, ...]:
+    async def start(
+        self, nursery: trio.Nursery, server: Server, factories: Iterable[object] = ()
+    ) -> tuple[str, ...]:
         """Tell of `server`, until `nursery` is cancelled.
+
+        Args:
+            factories: of the protocols that are served; those that are reporters are asked too.
 
         Returns:
             Where it can be asked, as browsers and curl want it.
@@ -72,7 +79,10 @@ class AdminEndpoint:
         """
         source = self._bind.source
         hosts = (source.host,) if isinstance(source, TCPSource) and source.host else ()
-        admin = Admin(server, token=self._plan.token, meter=self.meter, hosts=hosts)
+        reporters = [each for each in factories if isinstance(each, Reporter)]
+        admin = Admin(
+            server, token=self._plan.token, meter=self.meter, hosts=hosts, reporters=reporters
+        )
         binds = [str(self._bind.inherited(each.detach())) for each in self._sockets]
         start = partial(serve, admin, *binds, config=ADMIN_CONFIG, observer=_observe)
         started: Server = await nursery.start(start)

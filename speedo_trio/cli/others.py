@@ -56,6 +56,11 @@ class Others:
             other.server = await nursery.start(start)
 
     @property
+    def factories(self) -> list[ProtocolHandlerFactory]:
+        """Those that are served."""
+        return [other.factory for other in self._others]
+
+    @property
     def connections(self) -> int:
         """Those that are open."""
         return sum(len(server.connections) for server in self._servers)

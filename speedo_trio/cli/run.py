@@ -123,6 +123,10 @@ class Run:
         self._cut = 0  # connections open when the second signal came
         self._dropped_before = 0
 
+    @property
+    def _served(self) -> list[ProtocolHandlerFactory]:
+        return [self._factory, *self._others.factories]
+
     async def run(self) -> int:
         """From opening sockets to the exit status."""
         status = CLEAN
@@ -184,7 +188,9 @@ class Run:
                     self._server = await nursery.start(start)
                     await self._others.start(nursery, self._config)
                     if self._admin is not None:
-                        self._voice.admin(await self._admin.start(nursery, self._server))
+                        self._voice.admin(
+                            await self._admin.start(nursery, self._server, self._served)
+                        )
             except (BindError, Mistake) as error:
                 complain(str(error))
                 nursery.cancel_scope.cancel()  # what the admin endpoint found too late

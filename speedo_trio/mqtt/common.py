@@ -70,7 +70,7 @@ class Service:
         if self._wills is not None:
             hub.judge_will = self._wills.put
         hub.asks_rights = hooks.authorise is not None
-        self._hub = hub
+        self.hub: BrokerHub = hub
         self.sessions: Register = Register(capabilities, hub, make=BrokerSession.make)
         self.caretaker: Caretaker = Caretaker(self.sessions, core.clock, core.flush)
         self.traffic: Traffic = Traffic()
@@ -128,7 +128,7 @@ class Service:
     @property
     def dropped(self) -> int:
         """Messages for which there was no room in the queues of sessions that have ended."""
-        return self._hub.dropped
+        return self.hub.dropped
 
     def asking_for(self, peer: Address) -> Asking:
         """What to ask of a client from there."""
@@ -168,5 +168,5 @@ class Service:
             self.restrict(session)
 
     def _publish_will(self, will: MQTTPublication) -> None:
-        self._hub.publish_judged(will)
+        self.hub.publish_judged(will)
         self.core.flush()

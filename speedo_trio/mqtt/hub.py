@@ -71,6 +71,10 @@ class BrokerHub:
         """Whether a hook says what clients may do, so that who is not known may do nothing."""
         self.dropped: int = 0
         """Messages for which there was no room in the queues of sessions that have ended."""
+        self.expired: int = 0
+        """Messages of these that had waited for too long."""
+        self.too_large: int = 0
+        """Messages of these that were larger than their clients take."""
 
     def publish(self, publication: MQTTPublication) -> int:
         """Deliver to all who are subscribed, and retain if that is wanted; how many took it."""
@@ -170,6 +174,8 @@ class BrokerHub:
         assert isinstance(session, BrokerSession)
         self._core.leave(session, lost=0)
         self.dropped += session.outgoing.dropped
+        self.expired += session.outgoing.expired
+        self.too_large += session.outgoing.too_large
         if self._tell is not None:
             self._tell(SessionEnded(client_id=session.client_id))
 

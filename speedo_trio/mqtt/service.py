@@ -15,6 +15,7 @@ from speedo_trio.mqtt.common import Service
 from speedo_trio.mqtt.handler import MQTTHandler
 from speedo_trio.mqtt.hooks import NO_HOOKS, Hooks
 from speedo_trio.mqtt.hub import BrokerSession
+from speedo_trio.mqtt.reporting import Reporting
 from speedo_trio.mqtt.state.capabilities import Capabilities
 from speedo_trio.mqtt.state.client import Client
 from speedo_trio.mqtt.state.publication import MQTTPublication
@@ -27,7 +28,7 @@ from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from speedo_trio.mqtt.bridging.settings import BridgeSettings
     from speedo_trio.mqtt.register import Host
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.store.contract import Store
     from speedo_trio.mqtt.wire.properties import Properties
     from speedo_trio.protocol.handler import Connection, ProtocolHandler
+    from speedo_trio.protocol.report import Figure
     from speedo_trio.pubsub.outbox import OverflowPolicy
 
 SUBPROTOCOLS = ("mqtt", "mqttv3.1")
@@ -87,6 +89,7 @@ class MQTT:
         self.store: Store | None = store
         """Where it keeps what outlasts the process."""
         self._service = Service(self.broker.core, self.capabilities, hooks, sys_interval, store)
+        self._reporting = Reporting(self._service)
 
     def open_store(self) -> None:
         """Open the store now and bring back what is in it, if there is one; blocks.
@@ -203,6 +206,22 @@ class MQTT:
     def sessions(self) -> tuple[SessionStats, ...]:
         """The sessions of all clients, of those who are away too. Takes time for each."""
         return tuple(map(SessionStats.of, self._service.sessions))
+
+    # What the admin endpoint shows
+
+    async def report(self) -> Sequence[Figure]:
+        """Figures of the broker: clients, sessions, queues, traffic, drops by reason, limits."""
+        return await self._reporting.figures()
+
+    async def report_clients(self, most: int) -> Sequence[Mapping[str, object]]:
+        """So many sessions, those first for whom most waits."""
+        return await self._reporting.clients(most)
+
+    def report_client(self, client_id: str) -> Mapping[str, object] | None:
+        """All about a client's session: subscriptions, queue, what is in flight; no payloads."""
+        return self._reporting.client(client_id)
+
+    # What its clients may do
 
     def refresh_rights(self) -> None:
         """Ask `Hooks.authorise` anew what each client may do, now that it would answer otherwise.

@@ -1,6 +1,6 @@
 """A message: one thing that a peer asked for, and what executes it.
 
-Next: `speedo_trio.protocol.handler`, which makes messages out of bytes.
+Next: `speedo_trio.protocol.report`.
 """
 
 from __future__ import annotations

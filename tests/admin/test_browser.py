@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from speedo_trio.echo import EchoProtocol
 from speedo_trio.events import Address, ProxyInfo, TLSInfo, WebSocketInfo
 from speedo_trio.io.door import Introduction
 from speedo_trio.meter import Meter
+from speedo_trio.protocol.report import Figure, Reporter
 from speedo_trio.server import Server, serve
 from tests.outside import need
 
@@ -179,7 +180,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def open_scene(chrome: Chrome, token: str | None = None) -> AsyncIterator[Scene]:
+async def open_scene(
+    chrome: Chrome, token: str | None = None, reporters: Iterable[Reporter] = ()
+) -> AsyncIterator[Scene]:
     """All that a test needs; the page is not open yet."""
     meter = Meter()
     async with trio.open_nursery() as nursery:
@@ -187,7 +190,7 @@ async def open_scene(chrome: Chrome, token: str | None = None) -> AsyncIterator[
         server: Server = await nursery.start(start)
         start = partial(
             serve,
-            Admin(server, meter=meter, token=token),
+            Admin(server, meter=meter, token=token, reporters=reporters),
             "tcp://127.0.0.1:0",
             config=evolve(
                 ADMIN_CONFIG, timeouts=evolve(ADMIN_CONFIG.timeouts, grace=0.0, linger=0.0)
@@ -497,6 +500,44 @@ return [...document.querySelectorAll("button, svg, section, aside, [role]")]
   .filter((one) => one.checkVisibility())
   .filter((one) => !named(one)).map((one) => one.outerHTML);
 """
+
+
+class Broker:
+    """A protocol that reports one hostile client."""
+
+    async def report(self) -> list[Figure]:
+        return [
+            Figure(name="mqtt_queued_bytes", text="", value=2048),
+            Figure(name="mqtt_sessions", text="", value={"away": 3}, label="client"),
+        ]
+
+    async def report_clients(self, most: int) -> list[dict[str, object]]:
+        numbers = dict.fromkeys(("subscriptions", "queued", "queued_bytes", "inflight"), 1)
+        return [{"id": HOSTILE, "connected": False, "version": None, **numbers, "dropped": 7}]
+
+    def report_client(self, client_id: str) -> dict[str, object] | None:
+        return {"id": client_id, "filters": {HOSTILE: "QoS 1"}} if client_id == HOSTILE else None
+
+
+async def test_a_broker(chrome: Chrome) -> None:
+    """Its figures, its clients, and one of them; what they say is only text."""
+    async with open_scene(chrome, reporters=[Broker()]) as scene:
+        page = scene.page
+        await page.open()
+        await page.until_text("#figures", "2.0 KiB")
+
+        assert ["queued bytes", "sessions, away"] == await page.texts("#figures dt")
+        assert [HOSTILE, "no", "–", "1", "1", "1 B", "1", "7"] == await page.texts("#clients td")
+        await page.click("#clients button")
+        await page.until_text("#facts", "QoS 1")
+        assert f"Client {HOSTILE}" == await page.text("#h-details")
+        assert "broken" not in str(await page.run("return document.title"))
+        assert page.complaints() == []
+
+
+async def test_without_a_broker(scene: Scene) -> None:
+    """There is no section of it."""
+    assert await scene.page.run("return document.getElementById('reports').hidden")
 
 
 async def test_with_a_token(chrome: Chrome) -> None:

@@ -319,13 +319,68 @@ function makeRow(id) {
   return row;
 }
 
-// One connection
+// What protocols report
 
-let chosen = null;
+const CLIENT_COLUMNS = [
+  ["id", "client", String],
+  ["connected", "connected", (there) => (there ? "yes" : "no")],
+  ["version", "version", (version) => version ?? "–"],
+  ["subscriptions", "subscriptions", count],
+  ["queued", "queued", count],
+  ["queued_bytes", "queued bytes", bytes],
+  ["inflight", "in flight", count],
+  ["dropped", "dropped", count],
+];
 
-function choose(id) {
+function makeClientHeads() {
+  for (const [key, name] of CLIENT_COLUMNS) {
+    const head = make("th", name, `client-${key}`);
+    head.scope = "col";
+    at("client-heads").append(head);
+  }
+}
+
+function showReports(reports) {
+  at("reports").hidden = reports.length === 0;
+  if (reports.length === 0) return;
+  list(at("figures"), reports.flatMap((report) => Object.entries(report.figures).flatMap(figure)));
+  const clients = reports.flatMap((report) => report.clients);
+  put(at("clients-listed"), count(clients.length));
+  while (at("clients").childElementCount > clients.length) at("clients").lastChild.remove();
+  while (at("clients").childElementCount < clients.length) at("clients").append(makeClientRow());
+  clients.forEach((client, index) => fillClientRow(at("clients").children[index], client));
+}
+
+function figure([name, value]) {
+  const words = name.replace(/^mqtt_/, "").replaceAll("_", " ");
+  const told = name.endsWith("bytes") ? bytes : count;
+  if (typeof value !== "object") return [[words, told(value)]];
+  return Object.entries(value).map(([kind, number]) => [`${words}, ${kind.replaceAll("_", " ")}`, told(number)]);
+}
+
+function makeClientRow() {
+  const row = make("tr"), button = make("button");
+  button.type = "button";
+  for (const [key] of CLIENT_COLUMNS) row.append(make("td", "", `client-${key}`));
+  row.cells[0].append(button);
+  row.addEventListener("click", () => choose(button.textContent, "client"));
+  return row;
+}
+
+function fillClientRow(row, client) {
+  CLIENT_COLUMNS.forEach(([key, , told], index) => {
+    put(key === "id" ? row.cells[index].firstChild : row.cells[index], told(client[key]));
+  });
+}
+
+// One connection, or one client
+
+let chosen = null, chosenKind = "connection";
+
+function choose(id, kind = "connection") {
   chosen = id;
-  put(at("h-details"), `Connection ${id}`);
+  chosenKind = kind;
+  put(at("h-details"), kind === "client" ? `Client ${id}` : `Connection ${id}`);
   at("facts").replaceChildren();
   at("gone").hidden = true;
   at("details").hidden = false;
@@ -386,7 +441,7 @@ async function askDetails() {
   const id = chosen;
   if (id === null) return;
   try {
-    const response = await get(`status/connections/${id}`);
+    const response = await get(`status/${chosenKind}s/${encodeURIComponent(id)}`);
     if (chosen !== id) return;
     at("gone").hidden = response.status !== 404;
     if (response.ok) showDetails(await response.json());
@@ -417,6 +472,7 @@ async function ask() {
     remember(status);
     show(status);
     showList(status);
+    showReports(status.reports);
     showState(status.state, ...[STATES[status.state][1], STATES[status.state][0]]);
   } catch (error) {
     if (number === asked) missed(error);
@@ -448,4 +504,5 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && chosen !== null) unchoose();
 });
 makeHeads();
+makeClientHeads();
 keepAsking();

@@ -282,10 +282,19 @@ class Keeper:
         return not self._restored or (gate.shut and self.full)
 
     @property
+    def noted(self) -> int:
+        """The bytes of what is noted and not written, about."""
+        return self.ledger.batch.weight + sum(each.weight for each in self._pending)
+
+    @property
     def full(self) -> bool:
         """Whether so much is noted and not written that publishers are to wait."""
-        noted = self.ledger.batch.weight + sum(each.weight for each in self._pending)
-        return noted > self._store.pending_bytes
+        return self.noted > self._store.pending_bytes
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to write has failed."""
+        return self._failed
 
     async def room(self) -> None:
         """Wait until the store is open, and not full."""
