@@ -123,6 +123,7 @@ async def test_a_good_token(secret: Path) -> None:
         token(acl={"sub": [3]}),
         token(acl={"publish": []}),
     ],
+    ids="abcdefghijklmnopqr",  # tokens are others each time, and names of tests must not be
 )
 async def test_a_token_that_is_no_good(wrong: bytes, secret: Path) -> None:
     """Of another key, expired, without what is needed, not yet good, unsigned, changed, or none."""
