@@ -235,7 +235,7 @@ async def test_many_sessions_let_others_have_their_turn(monkeypatch: pytest.Monk
             await on.mqtt.report_clients(10)
             nursery.cancel_scope.cancel()
 
-    assert turns >= 3
+    assert turns >= 2  # none without portions
 
 
 def test_an_mqtt_is_a_reporter() -> None:
