@@ -337,6 +337,29 @@ async def test_many_that_send_much_take_turns() -> None:
     assert max(others) <= 8 * 16_384
 
 
+async def test_who_is_to_wait_waits_for_no_turn_that_is_over() -> None:
+    """Trio may turn the turnstile before the task runs that is told to wait for that.
+
+    Of nine with full reads one is told so, while nobody else will turn it. Whether the turn comes
+    first is chance, one in two; so it is tried 30 times.
+    """
+    full, count = bytes(Limits().read_bytes), 9
+    read: Counter[str] = Counter()
+
+    class Counting(Handler):
+        def handle(self, data: bytes) -> None:
+            read["bytes"] += len(data)
+
+    async with serving(Counting) as served:
+        clients = [await served.connect_tcp() for _ in range(count)]
+        await settled()
+        for _ in range(30):
+            read.clear()
+            say_at_once(clients, full)
+            await eventually(lambda: read["bytes"] == count * len(full))
+            await settled()
+
+
 async def test_many_that_send_little_do_not() -> None:
     """They are read as they come."""
     assert len(await read_at_once(40, bytes(1000))) <= 3

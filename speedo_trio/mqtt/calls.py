@@ -35,6 +35,8 @@ TURNED_AWAY: Final = (
 
 _logger = logging.getLogger("speedo_trio.mqtt")
 
+_OURS: Final = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
+
 A = TypeVar("A")
 
 
@@ -61,10 +63,27 @@ def is_async(hook: Callable[..., object]) -> bool:
 
 
 async def call_hook(hook: Callable[..., object], threads: Threads, *given: object) -> object:
-    """Call a hook where it may be called. Raises what it raises."""
-    if is_async(hook):
-        return await cast("Awaitable[object]", hook(*given))
-    return await threads.run(partial(hook, *given))
+    """Call a hook where it may be called. Raises what it raises.
+
+    Raises:
+        HandlerError: That is no `Exception`, such as SystemExit or the CancelledError of asyncio.
+            It must not end more than this hook, and so the server.
+    """
+    try:
+        if is_async(hook):
+            return await cast("Awaitable[object]", hook(*given))
+        return await threads.run(partial(hook, *given))
+    except BaseException as error:
+        if isinstance(error, Exception) or _is_ours(error):
+            raise
+        raise HandlerError(f"the hook raised {error!r}; allowed is an Exception") from error
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it is no fault of a hook: somebody ends what called it."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(_OURS) is not None
+    return isinstance(error, _OURS)
 
 
 class Calls:

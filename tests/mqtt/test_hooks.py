@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import struct
@@ -56,6 +57,7 @@ from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.testing import MemoryServer, serve_in_memory
 from tests.conftest import Gate
 from tests.mqtt.wired import PATIENCE, V5, V311, Wired, connect, publish, subscribe
+from tests.promises.scene import until
 
 R = ReasonCode
 QUICK = Config(timeouts=Timeouts(linger=0.05))
@@ -244,6 +246,38 @@ async def test_a_hook_that_raises_costs_its_request_only(
     assert (logging.ERROR, "speedo_trio.mqtt") == (first.levelno, first.name)
     assert first.exc_info is not None
     assert "on fire" in str(first.exc_info[1])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(3), asyncio.CancelledError(), BaseExceptionGroup("both", [SystemExit()])],
+    ids=repr,
+)
+async def test_no_hook_ends_the_server(
+    dyed: Dyed, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    """Whatever it raises: also where no connection stands around it, as for wills and events."""
+
+    def exits(_: object) -> bool:
+        raise error
+
+    hook = dyed(exits)
+    async with scene(authorise_publish=hook, observe=hook) as it:
+        await leave_badly(it, Will(b"bad"))
+        await it.connected("other")
+        await until(lambda: len(caplog.records) >= 4)  # three events, and the will
+
+    assert all(repr(error) in str(each.exc_info) for each in caplog.records)
+
+
+async def test_a_hook_that_raises_something_odd_refuses(dyed: Dyed) -> None:
+    """As one that raises an Exception does."""
+
+    def exits(_: object) -> bool:
+        raise SystemExit(3)
+
+    async with scene(authenticate=dyed(exits)) as it:
+        assert (await it.client().connect("bad")).reason is R.SERVER_UNAVAILABLE
 
 
 async def test_a_hook_that_hangs_is_over_after_its_deadline(
