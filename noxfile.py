@@ -108,6 +108,13 @@ def bench(session: nox.Session) -> None:
         session.run("python", "-m", "benchmarks.mqtt", "--install", *options)
 
 
+@nox.session(python=PYTHONS)
+def guard(session: nox.Session) -> None:
+    """Count the work of a message; fail if it has grown. `nox -s guard-3.11 -- --renew`."""
+    session.install(".", *group("guard"))
+    session.run("python", "-m", "benchmarks.guard", *session.posargs)
+
+
 @nox.session
 def soak(session: nox.Session) -> None:
     """Run the long tests in full: a million messages, half a minute of load on the broker."""

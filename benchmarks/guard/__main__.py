@@ -49,7 +49,7 @@ def main() -> int:
     if missing := [name for name in works if name not in before]:
         print(f"\nnot recorded: {', '.join(missing)}; {RENEW} does that")
         return 2
-    return _judge(list(changes(before, works)))
+    return _judge(list(changes(before, works, {name: SHAPES[name].slack for name in works})))
 
 
 def _judge(found: list[Change]) -> int:

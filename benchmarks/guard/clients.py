@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,27 @@ if TYPE_CHECKING:
 CONNACK, SUBACK = 0x20, 0x90
 
 
+class Crowd:
+    """All clients of a script, of a server at a Unix socket of this path."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.poller: select.poll = select.poll()
+
+    def client(self) -> Client:
+        """One more, connected."""
+        return Client(self)
+
+
 class Client:
     """A connection of a script's."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, crowd: Crowd) -> None:
+        self._poller = crowd.poller
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(path)
+        self._socket.connect(crowd.path)
         self._socket.setblocking(False)
+        self._poller.register(self._socket, select.POLLIN)
         self._rest = b""
 
     def send(self, data: bytes) -> None:
@@ -64,6 +79,7 @@ class Client:
 
     def close(self) -> None:
         """End it."""
+        self._poller.unregister(self._socket)
         self._socket.close()
 
 

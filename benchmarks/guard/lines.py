@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from benchmarks.guard.clients import Client
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.guard.clients import Crowd
     from benchmarks.guard.driver import Script
 
 _LINE = b"x" * 63 + b"\n"
@@ -28,9 +27,9 @@ class Lines:
         """In a round."""
         return self.clients * self.lines
 
-    def play(self, path: str, rounds: Iterator[None]) -> Script:
+    def play(self, crowd: Crowd, rounds: Iterator[None]) -> Script:
         """Play as many rounds as there are."""
-        clients = [Client(path) for _ in range(self.clients)]
+        clients = [crowd.client() for _ in range(self.clients)]
         yield
         batch = _LINE * self.lines
         for _ in rounds:

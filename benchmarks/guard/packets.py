@@ -11,6 +11,7 @@ from benchmarks.guard.clients import CONNACK, SUBACK, Client, all_answer, connec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.guard.clients import Crowd
     from benchmarks.guard.driver import Script
 
 _PUBLISH, _PUBACK, _PUBREC, _PUBREL, _PUBCOMP = 0x30, 0x40, 0x50, 0x62, 0x70
@@ -55,11 +56,11 @@ class Packets:
         copies = self.clients if self.kind == "fanout" else 1
         return self.publishers * self.window * copies
 
-    def play(self, path: str, rounds: Iterator[None]) -> Script:
+    def play(self, crowd: Crowd, rounds: Iterator[None]) -> Script:
         """Play as many rounds as there are."""
         topic, topic_filter = _TOPICS[self.kind]
-        subscribers = [Client(path) for _ in range(self.subscribers)]
-        publishers = [Client(path) for _ in range(self.publishers)]
+        subscribers = [crowd.client() for _ in range(self.subscribers)]
+        publishers = [crowd.client() for _ in range(self.publishers)]
         for number, client in enumerate([*subscribers, *publishers]):
             client.send(connect_packet(b"client-%d" % number, self.version))
         yield from all_answer([*subscribers, *publishers], CONNACK)

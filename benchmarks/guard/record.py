@@ -20,8 +20,6 @@ PATH = Path(__file__).with_name("record.json")
 TRIO = "trio"  # whose release the numbers belong to
 ALLOWED = 1.1
 """A shape may cost so many times what it did."""
-SLACK = 0.01
-"""And so much more, since an event a round is little where a round has many messages."""
 
 
 def this_python() -> str:
@@ -37,16 +35,17 @@ class Change:
     figure: str
     before: float
     now: float
+    slack: float = 0.0
 
     @property
     def costlier(self) -> bool:
         """By more than is allowed."""
-        return self.now > self.before * ALLOWED + SLACK
+        return self.now > self.before * ALLOWED + self.slack
 
     @property
     def cheaper(self) -> bool:
         """By as much."""
-        return self.now < self.before / ALLOWED - SLACK
+        return self.now < self.before / ALLOWED - self.slack
 
     def __str__(self) -> str:
         ratio = f"{self.now / self.before:.2f} times" if self.before else "from nothing to"
@@ -81,9 +80,11 @@ def renew_record(works: dict[str, Work]) -> None:
     PATH.write_text(json.dumps(record, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
 
 
-def changes(before: dict[str, Work], now: dict[str, Work]) -> Iterator[Change]:
-    """Every figure of the shapes that both have."""
+def changes(
+    before: dict[str, Work], now: dict[str, Work], slack: dict[str, float]
+) -> Iterator[Change]:
+    """Every figure of the shapes that both have; `slack` is by shape."""
     for shape, work in now.items():
         for figure, number in work.items():
             if figure in before.get(shape, {}):
-                yield Change(shape, figure, before[shape][figure], number)
+                yield Change(shape, figure, before[shape][figure], number, slack.get(shape, 0))

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from benchmarks.guard.clients import CONNACK, Client, all_answer, connect_packet
+from benchmarks.guard.clients import CONNACK, all_answer, connect_packet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.guard.clients import Crowd
     from benchmarks.guard.driver import Script
 
 _DISCONNECT = b"\xe0\x00"
@@ -28,10 +29,10 @@ class Visits:
         """In a round: visits."""
         return self.clients
 
-    def play(self, path: str, rounds: Iterator[None]) -> Script:
+    def play(self, crowd: Crowd, rounds: Iterator[None]) -> Script:
         """Play as many rounds as there are."""
         for _ in rounds:
-            clients = [Client(path) for _ in range(self.clients)]
+            clients = [crowd.client() for _ in range(self.clients)]
             for number, client in enumerate(clients):
                 client.send(connect_packet(b"client-%d" % number, self.version))
             yield from all_answer(clients, CONNACK)
