@@ -187,8 +187,10 @@ async def test_calls_from_another_trio_run() -> None:
 
 
 def interrupt_main() -> None:
-    """What a Ctrl-C does."""
-    os.kill(os.getpid(), signal.SIGINT)
+    """What a Ctrl-C does. One for the process may come to another thread, and wake nobody then."""
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
 
 
 def test_an_interrupted_start() -> None:
