@@ -195,8 +195,11 @@ class Line:
     send_nowait = write
 
     def after_reads(self, call: Callable[[], object]) -> None:
-        """There are no others that read."""
-        call()
+        """There are no others that read. What the peer did wrong ends it, as a link is ended."""
+        try:
+            call()
+        except ProtocolError:
+            self.over = True
 
     async def send(self, data: bytes) -> None:
         """Not what this handler does."""
