@@ -53,7 +53,7 @@ from speedo_trio.mqtt.thread import ThreadSubscription as ThreadSubscription
 from speedo_trio.mqtt.thread import run_in_thread as run_in_thread
 from speedo_trio.mqtt.verdicts import Accepted as Accepted
 from speedo_trio.mqtt.verdicts import Grant as Grant
-from speedo_trio.mqtt.verdicts import Refusal as Refusal
+from speedo_trio.mqtt.verdicts import Refused as Refused
 from speedo_trio.mqtt.wire.properties import Properties as Properties
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode as ReasonCode
 from speedo_trio.mqtt.wire.versions import Version as Version
@@ -96,7 +96,7 @@ __all__ = [
     "Properties",
     "PublishRequest",
     "ReasonCode",
-    "Refusal",
+    "Refused",
     "SQLiteStore",
     "Security",
     "SecuritySettings",

@@ -24,19 +24,19 @@ from speedo_trio.mqtt.requests import (
 )
 from speedo_trio.mqtt.security.anonymous import AnonymousPolicy, check_anonymous
 from speedo_trio.mqtt.state.asks import Challenge
-from speedo_trio.mqtt.verdicts import Accepted, Grant, Refusal
+from speedo_trio.mqtt.verdicts import Accepted, Grant, Refused
 from speedo_trio.pubsub.bounds import bound
 
 if TYPE_CHECKING:
     from attrs import Attribute
 
-ConnectAnswer: TypeAlias = bool | Accepted | Refusal
+ConnectAnswer: TypeAlias = bool | Accepted | Refused
 """What `Authenticate` gives."""
-StepAnswer: TypeAlias = bool | Accepted | Refusal | Challenge
+StepAnswer: TypeAlias = bool | Accepted | Refused | Challenge
 """What `Authentication.step` gives."""
-PublishAnswer: TypeAlias = bool | Refusal
+PublishAnswer: TypeAlias = bool | Refused
 """What `AuthorisePublish` gives."""
-SubscribeAnswer: TypeAlias = bool | Grant | Refusal
+SubscribeAnswer: TypeAlias = bool | Grant | Refused
 """What `AuthoriseSubscribe` gives."""
 
 Authenticate: TypeAlias = Callable[[ConnectRequest], ConnectAnswer | Awaitable[ConnectAnswer]]

@@ -14,7 +14,7 @@ from speedo_trio.mqtt.calls import call_hook, no_answer
 from speedo_trio.mqtt.requests import PublishRequest
 from speedo_trio.mqtt.state.asks import ALLOW, Allow, Refuse
 from speedo_trio.mqtt.state.publication import MQTTPublication
-from speedo_trio.mqtt.verdicts import Refusal
+from speedo_trio.mqtt.verdicts import Refused
 from speedo_trio.mqtt.wire.packet_types import PacketType
 from speedo_trio.mqtt.wire.properties import Properties
 from speedo_trio.mqtt.wire.property_list import encode_properties
@@ -71,7 +71,7 @@ async def judge_publish(
     return await calls.ask("transform", client, call, read) or FAILED
 
 
-def read_refusal(answer: Refusal) -> Refuse:
+def read_refusal(answer: Refused) -> Refuse:
     """A refusal, as the machine knows it."""
     return Refuse(answer.reason, answer.text, answer.server_reference)
 
@@ -82,9 +82,9 @@ def _read_publish(answer: object) -> Allow | Refuse:
             return ALLOW
         case False:
             return Refuse(ReasonCode.NOT_AUTHORIZED)
-        case Refusal():
+        case Refused():
             return read_refusal(answer)
-    raise no_answer("authorise_publish", answer, "True, False or a Refusal")
+    raise no_answer("authorise_publish", answer, "True, False or Refused")
 
 
 def _read_transformed(

@@ -30,7 +30,7 @@ from speedo_trio.mqtt.state.asks import (
     Grants,
     Refuse,
 )
-from speedo_trio.mqtt.verdicts import Accepted, Grant, Refusal
+from speedo_trio.mqtt.verdicts import Accepted, Grant, Refused
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.pubsub.topics import parse_shared
 
@@ -148,11 +148,11 @@ class Referee:
                 return Allow(answer.data)
             case False:
                 return self._refuse()
-            case Refusal():
+            case Refused():
                 return read_refusal(answer)
             case Challenge() if name == "enhanced":
                 return answer
-        raise no_answer(name, answer, "True, False, Accepted or a Refusal")
+        raise no_answer(name, answer, "True, False, Accepted or Refused")
 
     def _refuse(self) -> Refuse:
         return _NOT_AUTHORISED if self.client.user_name is None else _BAD_PASSWORD
@@ -183,9 +183,9 @@ def _read_subscribe(answer: object) -> ReasonCode | Refuse:
             return _NOT_AUTHORISED
         case Grant():
             return ReasonCode(answer.qos)
-        case Refusal():
+        case Refused():
             return read_refusal(answer)
-    raise no_answer("authorise_subscribe", answer, "True, False, a Grant or a Refusal")
+    raise no_answer("authorise_subscribe", answer, "True, False, a Grant or Refused")
 
 
 def _connect_request(client: ClientInfo, connect: Connect) -> ConnectRequest:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _BEGINNING = 1.0
 """Seconds that a thread has to begin, when the wait for it was interrupted."""
 
+_NAP = 1.0
+"""Seconds after which an interrupt is seen that came at the wrong moment."""
+
 Result = TypeVar("Result")
 Value = TypeVar("Value")
 Arguments = TypeVarTuple("Arguments")
@@ -60,7 +63,7 @@ class TrioThread(Generic[Value]):
         """
         try:
             self._thread.start()
-            return self._started.result()
+            return _result(self._started)
         except BaseException:
             self._unwanted = True
             if self._began():
@@ -83,7 +86,7 @@ class TrioThread(Generic[Value]):
         """
         future: Future[Result] = Future()
         self._soon(partial(_settle, future, partial(function, *arguments)))
-        return future.result()
+        return _result(future)
 
     def wait(
         self,
@@ -101,7 +104,7 @@ class TrioThread(Generic[Value]):
         asked = _Asked(partial(function, *arguments))
         try:
             self._soon(asked.begin)
-            return asked.future.result()
+            return _result(asked.future)
         except BaseException:  # an interrupt may come as soon as the function has begun
             if not asked.future.done():
                 with suppress(ServerClosed, RuntimeError):  # what has not begun raised that
@@ -206,6 +209,20 @@ class _Asked(Generic[Result]):
                 self.future.cancel()
             else:
                 self.future.set_result(result)
+
+
+def _result(future: Future[Result]) -> Result:
+    """Wait for a result, a second at a time.
+
+    An interrupt that comes right before the thread sleeps wakes nobody: Python sees it when the
+    thread wakes up, and without this that could be never.
+    """
+    while True:
+        try:
+            future.exception(_NAP)
+        except TimeoutError:
+            continue
+        return future.result()  # which may be a TimeoutError, too
 
 
 def _settle(future: Future[Result], function: Callable[[], Result]) -> None:

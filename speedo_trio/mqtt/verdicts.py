@@ -22,7 +22,7 @@ def _refusing(owner: object, attribute: Attribute[Any], value: object) -> None: 
 
 
 @frozen
-class Refusal:
+class Refused:
     """No, and why. A reason that the answer can't carry becomes 0x80, Unspecified Error.
 
     Raises:

@@ -33,7 +33,7 @@ from speedo_trio.mqtt import (
     MQTTEvent,
     PublishRequest,
     ReasonCode,
-    Refusal,
+    Refused,
     SessionEnded,
     Subscribed,
     SubscribeRequest,
@@ -189,8 +189,8 @@ async def test_the_request_tells_who_asks(dyed: Dyed) -> None:
 async def test_a_refusal_says_why() -> None:
     """Its reason and text reach the client."""
 
-    def ban(request: ConnectRequest) -> Refusal:
-        return Refusal(R.BANNED, "come back never")
+    def ban(request: ConnectRequest) -> Refused:
+        return Refused(R.BANNED, "come back never")
 
     async with scene(authenticate=ban) as it:
         told = await it.client().connect()
@@ -687,7 +687,7 @@ async def test_what_was_refused_is_not_transformed() -> None:
 # Subscribing
 
 
-def judge_filter(request: SubscribeRequest) -> bool | Grant | Refusal:
+def judge_filter(request: SubscribeRequest) -> bool | Grant | Refused:
     """A verdict of each kind."""
     match request.topic_filter:
         case "free":
@@ -695,7 +695,7 @@ def judge_filter(request: SubscribeRequest) -> bool | Grant | Refusal:
         case "low":
             return Grant(qos=0)
         case "later":
-            return Refusal(R.QUOTA_EXCEEDED, "you have enough")
+            return Refused(R.QUOTA_EXCEEDED, "you have enough")
         case _:
             return False
 
@@ -1016,7 +1016,7 @@ def test_what_is_no_hook_is_told(wrong: dict[str, Any]) -> None:
 def test_a_refusal_has_a_reason_for_that() -> None:
     """Success is none."""
     with pytest.raises(ConfigError):
-        Refusal(R.SUCCESS)
+        Refused(R.SUCCESS)
     with pytest.raises(ConfigError):
         Grant(qos=3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import subprocess
@@ -187,8 +188,10 @@ async def test_calls_from_another_trio_run() -> None:
 
 
 def interrupt_main() -> None:
-    """What a Ctrl-C does."""
-    os.kill(os.getpid(), signal.SIGINT)
+    """What a Ctrl-C does. One for the process may come to another thread, and wake nobody then."""
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
 
 
 def test_an_interrupted_start() -> None:
@@ -249,6 +252,34 @@ def test_an_interrupted_wait() -> None:
         thread.wait(slow)
     assert cancelled.wait(PATIENCE)
     assert thread.call(int) == 0
+    thread.stop()
+
+
+def test_an_interrupt_that_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that comes right before the thread sleeps doesn't wake it, as here: it is seen soon."""
+    monkeypatch.setattr("speedo_trio.mqtt.trio_thread._NAP", 0.05)
+
+    async def slow() -> None:
+        await trio.sleep(0.1)
+        _thread.interrupt_main()
+        await trio.sleep_forever()
+
+    thread = started()
+    with pytest.raises(KeyboardInterrupt):
+        thread.wait(slow)
+    thread.stop()
+
+
+def raising() -> None:
+    """It has nothing to do with how long was waited."""
+    raise TimeoutError("its own")
+
+
+def test_a_timeout_of_the_functions_own() -> None:
+    """It is raised, as any error."""
+    thread = started()
+    with pytest.raises(TimeoutError, match="its own"):
+        thread.call(raising)
     thread.stop()
 
 

@@ -21,7 +21,7 @@ from speedo_trio.mqtt.security.certificate import CertificateUser, user_of
 from speedo_trio.mqtt.security.failures import Failures
 from speedo_trio.mqtt.security.tokens import Tokens, looks_like_a_token
 from speedo_trio.mqtt.security.user import Proof, User
-from speedo_trio.mqtt.verdicts import Accepted, Refusal
+from speedo_trio.mqtt.verdicts import Accepted, Refused
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from speedo_trio.mqtt.security.anonymous import AnonymousPolicy
     from speedo_trio.mqtt.security.password_file import PasswordFile
 
-_TOO_OFTEN: Final = Refusal(
+_TOO_OFTEN: Final = Refused(
     ReasonCode.CONNECTION_RATE_EXCEEDED, "too many logins from this address have failed"
 )
-_WRONG: Final = Refusal(ReasonCode.BAD_USER_NAME_OR_PASSWORD)
-_NOBODY: Final = Refusal(ReasonCode.NOT_AUTHORIZED)
+_WRONG: Final = Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD)
+_NOBODY: Final = Refused(ReasonCode.NOT_AUTHORIZED)
 
 _logger = logging.getLogger("speedo_trio.mqtt")
 
@@ -53,7 +53,7 @@ class Doorman:
     clock: Callable[[], float] = time.monotonic
     _warned: bool = False
 
-    async def __call__(self, request: ConnectRequest) -> Accepted | Refusal:
+    async def __call__(self, request: ConnectRequest) -> Accepted | Refused:
         """May it connect? The hook."""
         client = request.client
         if self.certificate_user is not None and client.tls is not None:
@@ -74,7 +74,7 @@ class Doorman:
 
     async def _log_in(
         self, request: ConnectRequest, name: str, passwords: PasswordFile
-    ) -> Accepted | Refusal:
+    ) -> Accepted | Refused:
         failures, peer = self.failures, request.client.peer
         if not failures.may_try(peer, self.clock()):
             return _TOO_OFTEN
@@ -85,7 +85,7 @@ class Doorman:
             self._tell_failure(name, peer)
             return _WRONG
         failures.refund(peer)
-        return right if isinstance(right, Refusal) else _accept(name, Proof.PASSWORD)
+        return right if isinstance(right, Refused) else _accept(name, Proof.PASSWORD)
 
     def _shows_token(self, request: ConnectRequest) -> bool:
         """Whether it is a token that decides. Without a password file one is due for a name."""
@@ -93,19 +93,19 @@ class Doorman:
             return request.password is not None or request.user_name is not None
         return looks_like_a_token(request.password)
 
-    async def _show_token(self, request: ConnectRequest, tokens: Tokens) -> Accepted | Refusal:
+    async def _show_token(self, request: ConnectRequest, tokens: Tokens) -> Accepted | Refused:
         failures, peer = self.failures, request.client.peer
         if not failures.may_try(peer, self.clock()):
             return _TOO_OFTEN
         failures.charge(peer, self.clock())  # before it is looked at, as above
         answer = await tokens(request)
-        if isinstance(answer, Refusal) and answer.reason is _WRONG.reason:
+        if isinstance(answer, Refused) and answer.reason is _WRONG.reason:
             self._tell_failure(request.user_name or "", peer)
         else:
             failures.refund(peer)
         return answer
 
-    def _let_in(self, client: ClientInfo) -> Accepted | Refusal:
+    def _let_in(self, client: ClientInfo) -> Accepted | Refused:
         if self.admits_anonymous(client.peer):
             return _accept(client.user_name, Proof.NOTHING)
         if not self._warned:

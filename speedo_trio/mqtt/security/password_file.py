@@ -20,7 +20,7 @@ from speedo_trio.mqtt.security.users import parse_users, read_file
 if TYPE_CHECKING:
     from speedo_trio.mqtt.requests import ConnectRequest
     from speedo_trio.mqtt.security.hashes import PasswordHash
-    from speedo_trio.mqtt.verdicts import Refusal
+    from speedo_trio.mqtt.verdicts import Refused
 
 
 class PasswordFile:
@@ -75,14 +75,14 @@ class PasswordFile:
         self._nobody = _nobody(self._users)
         return frozenset(gone)
 
-    async def __call__(self, request: ConnectRequest) -> bool | Refusal:
+    async def __call__(self, request: ConnectRequest) -> bool | Refused:
         """May it connect? The hook."""
         if request.user_name is None:
             return False
         return await self.check(request.user_name, request.password or b"")
 
-    async def check(self, name: str, password: bytes) -> bool | Refusal:
-        """Whether it is the user's password; a Refusal when too many wait for that."""
+    async def check(self, name: str, password: bytes) -> bool | Refused:
+        """Whether it is the user's password; a Refused when too many wait for that."""
         line = self._users.get(name)
         seal = partial(hmac.digest, self._key, password, "sha256")
         known = self._known.get(name)

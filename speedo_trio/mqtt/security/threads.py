@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import trio
 
 from speedo_trio.errors import ConfigError
-from speedo_trio.mqtt.verdicts import Refusal
+from speedo_trio.mqtt.verdicts import Refused
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 THREADS: Final = max(1, min(4, (os.cpu_count() or 1) - 1))
 """A processor less than there are: the loop, which serves all others, needs one."""
-BUSY: Final = Refusal(ReasonCode.SERVER_BUSY, "too many are logging in; try again later")
+BUSY: Final = Refused(ReasonCode.SERVER_BUSY, "too many are logging in; try again later")
 _WAITING: Final = 200
 """Logins that may wait for each thread: what a thread does in a hook's deadline of 10 s."""
 

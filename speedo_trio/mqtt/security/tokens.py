@@ -20,7 +20,7 @@ from speedo_trio.mqtt.security.acl import Access, Rights, Rule
 from speedo_trio.mqtt.security.keys import import_jwt, read_keys
 from speedo_trio.mqtt.security.threads import BUSY, THREADS, Threads
 from speedo_trio.mqtt.security.user import Proof, User
-from speedo_trio.mqtt.verdicts import Accepted, Refusal
+from speedo_trio.mqtt.verdicts import Accepted, Refused
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.pubsub.topics import check_filter
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOST_RULES: Final = 1000
 """Topic filters that a token may have: each is looked at for each topic."""
 _ACCESS: Final = {"pub": Access.WRITE, "sub": Access.READ, "all": Access.BOTH}
-_WRONG: Final = Refusal(ReasonCode.BAD_USER_NAME_OR_PASSWORD)
+_WRONG: Final = Refused(ReasonCode.BAD_USER_NAME_OR_PASSWORD)
 
 
 class Tokens:
@@ -95,14 +95,14 @@ class Tokens:
         )
         return same and user.key in self._keys.fingerprints
 
-    async def __call__(self, request: ConnectRequest) -> Accepted | Refusal:
+    async def __call__(self, request: ConnectRequest) -> Accepted | Refused:
         """May it connect? The hook."""
         if self._threads.full:
             await trio.lowlevel.checkpoint()
             return BUSY
         return await self._threads.look(partial(self._check, request))
 
-    def _check(self, request: ConnectRequest) -> Accepted | Refusal:
+    def _check(self, request: ConnectRequest) -> Accepted | Refused:
         jwt = self._jwt
         try:
             token = (request.password or b"").decode("ascii")

@@ -13,7 +13,7 @@ import pytest
 from speedo_trio.cli.app import run
 from speedo_trio.cli.pubsub.mqtt import login_of, properties_of
 from speedo_trio.cli.pubsub.plan import PubPlan, SubPlan
-from speedo_trio.mqtt import Accepted, Hooks, Properties, Refusal, Version
+from speedo_trio.mqtt import Accepted, Hooks, Properties, Refused, Version
 from speedo_trio.mqtt.requests import ConnectRequest, PublishRequest, SubscribeRequest
 from speedo_trio.mqtt.wire.packets import Will
 from speedo_trio.testing import MQTTTestBroker
@@ -111,11 +111,11 @@ def test_a_signal(mqtt: MQTTTestBroker, start: Start, number: signal.Signals) ->
 # Refusals
 
 
-def refuse_connect(request: ConnectRequest) -> Accepted | Refusal:
+def refuse_connect(request: ConnectRequest) -> Accepted | Refused:
     """Only one user may come."""
     if (request.user_name, request.password) == ("me", b"secret"):
         return Accepted()
-    return Refusal(text="who are you?")
+    return Refused(text="who are you?")
 
 
 def refuse_publish(request: PublishRequest) -> bool:

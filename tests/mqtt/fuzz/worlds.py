@@ -20,7 +20,7 @@ from speedo_trio.broker.core import BrokerCore
 from speedo_trio.broker.limits import BrokerLimits
 from speedo_trio.errors import MQTTError, ProtocolError
 from speedo_trio.events import Address, Cause, CloseReason
-from speedo_trio.mqtt import Accepted, Capabilities, Challenge, Grant, Hooks, Refusal
+from speedo_trio.mqtt import Accepted, Capabilities, Challenge, Grant, Hooks, Refused
 from speedo_trio.mqtt.common import Service
 from speedo_trio.mqtt.handler import MQTTHandler
 from speedo_trio.mqtt.hooks import NO_HOOKS
@@ -78,10 +78,10 @@ class _Steps:
     def __init__(self, request: AuthenticationRequest) -> None:
         self._steps = count()
 
-    async def step(self, data: bytes | None) -> Accepted | Challenge | Refusal:
+    async def step(self, data: bytes | None) -> Accepted | Challenge | Refused:
         await trio.lowlevel.checkpoint()
         if data == b"":
-            return Refusal()
+            return Refused()
         return Accepted(identity="me", data=b"done") if next(self._steps) else Challenge(b"more")
 
 

@@ -10,7 +10,7 @@ from speedo_trio.events import Address, TLSInfo
 from speedo_trio.mqtt.requests import ClientInfo, ConnectRequest
 from speedo_trio.mqtt.security.doorman import Doorman
 from speedo_trio.mqtt.security.user import Proof, User, name_of
-from speedo_trio.mqtt.verdicts import Accepted, Refusal
+from speedo_trio.mqtt.verdicts import Accepted, Refused
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.mqtt.wire.versions import Version
 
@@ -60,13 +60,13 @@ async def test_without_one(certificate: Any, reason: ReasonCode, *, tls: bool) -
     """One without a name lets nobody in; without one it is as for all others."""
     answer = await Doorman(certificate_user="cn")(request(certificate, tls=tls))
 
-    assert isinstance(answer, Refusal)
+    assert isinstance(answer, Refused)
     assert answer.reason is reason
 
 
 async def test_certificates_that_name_nobody() -> None:
     """Unless that is asked for."""
-    assert isinstance(await Doorman()(request(ALICE)), Refusal)
+    assert isinstance(await Doorman()(request(ALICE)), Refused)
 
 
 def test_names() -> None:

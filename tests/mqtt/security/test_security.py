@@ -22,7 +22,7 @@ from speedo_trio.mqtt import (
     PasswordFile,
     Proof,
     ReasonCode,
-    Refusal,
+    Refused,
     Security,
     SecuritySettings,
     User,
@@ -160,7 +160,7 @@ async def test_a_crowd_is_bounded(passwords: Path, monkeypatch: pytest.MonkeyPat
             nursery.start_soon(log_in, b"%d" % number)
 
     assert answers.count(False) == 2
-    busy = [each for each in answers if isinstance(each, Refusal)]
+    busy = [each for each in answers if isinstance(each, Refused)]
     assert [each.reason for each in busy] == [R.SERVER_BUSY] * 3
 
 
