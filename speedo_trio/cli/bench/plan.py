@@ -206,10 +206,11 @@ def _check_protocol(plan: Plan) -> None:
     """See whether what is only for lines, or only for MQTT, has its target."""
     target = plan.target
     for flag in _FOR_LINES if target.mqtt else _FOR_MQTT:
-        if getattr(plan, flag) not in (None, False):
+        given = getattr(plan, flag)
+        if given is not None and given is not False:  # 0 is neither
             what = "lines" if target.mqtt else "MQTT"
-            given = f"--{flag.replace('_', '-')}"
-            raise ConfigError(f"{given} is for servers of {what}, and the target is {target}")
+            name = f"--{flag.replace('_', '-')}"
+            raise ConfigError(f"{name} is for servers of {what}, and the target is {target}")
 
 
 def _check_memory(plan: Plan) -> None:

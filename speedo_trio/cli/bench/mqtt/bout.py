@@ -1,12 +1,12 @@
 """The bout: what publishers and subscribers of a load share.
 
-Next: `speedo_trio.cli.bench.mqtt.load`.
+Next: `speedo_trio.cli.bench.mqtt.peer`.
 """
 
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
@@ -17,13 +17,32 @@ if TYPE_CHECKING:
 
     from speedo_trio.cli.bench.connector import Connector
     from speedo_trio.cli.bench.course import Course
-    from speedo_trio.cli.bench.mqtt.publisher import Publisher
     from speedo_trio.cli.bench.mqtt.shape import Shape
     from speedo_trio.cli.bench.mqtt.stamp import Payloads
     from speedo_trio.cli.bench.plan import Plan
     from speedo_trio.cli.bench.poller import Poller
     from speedo_trio.cli.bench.tally import Tally
     from speedo_trio.mqtt.wire.versions import Version
+
+
+class Source(Protocol):
+    """What others know of a publisher."""
+
+    published: int
+    """Messages; the last one has this number."""
+    delivered: int
+    """Copies that have come, none of them twice."""
+
+    @property
+    def owed(self) -> int:
+        """Copies that have not come."""
+
+    @property
+    def pending(self) -> int:
+        """Messages that are not acknowledged."""
+
+    def fill(self) -> None:
+        """Publish what the window has room for."""
 
 
 @define(eq=False)
@@ -35,7 +54,7 @@ class Bout:
     version: Version
     qos: int
     payloads: Payloads
-    publishers: list[Publisher] = field(factory=list)
+    publishers: list[Source] = field(factory=list)
     nursery: trio.Nursery = field(init=False)
     """Of the load, while it runs."""
 

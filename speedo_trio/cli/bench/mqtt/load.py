@@ -47,8 +47,8 @@ class MQTTLoad:
             plan.qos or 0,
             Payloads(plan.line_bytes),
         )
-        self._publishers = self._bout.publishers
-        self._publishers += [Publisher(each, self._bout) for each in range(self._shape.publishers)]
+        self._publishers = [Publisher(each, self._bout) for each in range(self._shape.publishers)]
+        self._bout.publishers.extend(self._publishers)
         self._subscribers = self._make_subscribers()
         self._connecting = trio.CancelScope()
         self._refused: Failure | None = None
@@ -120,7 +120,10 @@ class MQTTLoad:
                 nursery.start_soon(self.course.poller.run)
             for peer in (*self._publishers, *self._subscribers):
                 nursery.start_soon(peer.listen)
-            self.course.phase = Phase.WARMING_UP
+            if self._plan.warm_up_seconds:
+                self.course.phase = Phase.WARMING_UP
+            else:
+                self._begin()
             for publisher in self._publishers:
                 publisher.fill()
             await self._keep_time()
@@ -130,14 +133,19 @@ class MQTTLoad:
             self._judge()
 
     async def _keep_time(self) -> None:
-        await trio.sleep(self._plan.warm_up_seconds)
-        self.course.phase = Phase.MEASURING
-        self.course.tally.begin(perf_counter_ns(), connects=False)
+        if self.course.phase is Phase.WARMING_UP:
+            await trio.sleep(self._plan.warm_up_seconds)
+            self._begin()
         await trio.sleep(self._plan.measuring_seconds)
         self._finish()
         with trio.move_on_after(self._plan.timeout):
             while not self._bout.settled:  # noqa: ASYNC110  # no event for each message
                 await trio.sleep(_LOOK_SECONDS)
+
+    def _begin(self) -> None:
+        """What comes now counts."""
+        self.course.phase = Phase.MEASURING
+        self.course.tally.begin(perf_counter_ns(), connects=False)
 
     def _finish(self) -> None:
         """Publish nothing more, and end the measurement, unless it has ended."""

@@ -1,6 +1,6 @@
 """Numbers: which of one publisher's messages have come.
 
-Next: `speedo_trio.cli.bench.mqtt.peer`.
+Next: `speedo_trio.cli.bench.mqtt.bout`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A subscriber of the load: it compares all that comes.
 
-Next: `speedo_trio.cli.bench.mqtt.bout`.
+Next: `speedo_trio.cli.bench.mqtt.load`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from speedo_trio.mqtt.wire.packets import (
 )
 
 if TYPE_CHECKING:
-    from speedo_trio.cli.bench.mqtt.bout import Bout
+    from speedo_trio.cli.bench.mqtt.bout import Bout, Source
     from speedo_trio.cli.bench.mqtt.numbers import Numbers
-    from speedo_trio.cli.bench.mqtt.publisher import Publisher
     from speedo_trio.mqtt.wire.packets import ConnAck, Packet
 
 
@@ -55,7 +54,7 @@ class Subscriber(Peer):
 
     def take(self, packets: list[Packet], now: int) -> None:
         answers: list[bytes] = []
-        touched: dict[Publisher, None] = {}
+        touched: dict[Source, None] = {}
         for packet in packets:
             match packet:
                 case Publish():
@@ -73,7 +72,7 @@ class Subscriber(Peer):
         for publisher in touched:
             publisher.fill()
 
-    def _compare(self, message: Publish, now: int, touched: dict[Publisher, None]) -> None:
+    def _compare(self, message: Publish, now: int, touched: dict[Source, None]) -> None:
         bout = self.bout
         stamp = bout.payloads.read(message.payload)
         publisher = None

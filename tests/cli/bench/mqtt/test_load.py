@@ -1,0 +1,189 @@
+"""Loads on a broker: right ones have no errors, and each fault is seen and told."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from attrs import evolve
+
+from speedo_trio.cli.bench.connector import make_connector
+from speedo_trio.cli.bench.failure import Failure, Kind
+from speedo_trio.cli.bench.mqtt.load import MQTTLoad
+from speedo_trio.mqtt.embedding import MQTTServer, serve_mqtt
+from speedo_trio.mqtt.wire.packets import (
+    ConnAck,
+    Disconnect,
+    Packet,
+    PubAck,
+    Publish,
+    PubRec,
+    SubAck,
+)
+from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+from tests.cli.bench.conftest import PATIENCE, make_plan
+from tests.cli.bench.mqtt.conftest import FakeBroker, Fault, run_load, serve_broker
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("shape", ["pairs", "fanout", "fanin", "wild", "shared"])
+async def test_a_load_on_our_broker_has_no_errors(
+    nursery: trio.Nursery, shape: str, qos: int, version: str
+) -> None:
+    """All that was published has come, once and in order."""
+    server: MQTTServer = await nursery.start(serve_mqtt, "tcp://127.0.0.1:0")
+
+    course = await run_load(
+        server.url, clients=3, window=4, shape=shape, qos=qos, protocol_version=version
+    )
+
+    tally = course.tally
+    copies = 3 if shape == "fanout" else 1
+    assert ({}, True) == (tally.examples, tally.faultless)
+    assert tally.latencies.count == tally.volume.requests * copies > 0
+
+
+def only(kind: type[Packet], number: int, *instead: Packet) -> Fault:
+    """Send these instead of the packet of this type that has this number."""
+
+    def fault(count: int, packet: Packet) -> list[Packet]:
+        return list(instead) if isinstance(packet, kind) and count == number else [packet]
+
+    return fault
+
+
+def twice(number: int, packet: Packet) -> list[Packet]:
+    """The third message comes twice."""
+    return [packet, packet] if isinstance(packet, Publish) and number == 3 else [packet]
+
+
+def swapped() -> Fault:
+    """The second message comes after the third."""
+    kept: list[Packet] = []
+
+    def fault(number: int, packet: Packet) -> list[Packet]:
+        if isinstance(packet, Publish) and number == 2:
+            kept.append(packet)
+            return []
+        return [packet, *kept] if isinstance(packet, Publish) and number == 3 else [packet]
+
+    return fault
+
+
+def spoiled(number: int, packet: Packet) -> list[Packet]:
+    """A byte of the third message is another."""
+    if isinstance(packet, Publish) and number == 3:
+        return [evolve(packet, payload=packet.payload[:-1] + b"?")]
+    return [packet]
+
+
+FAULTS: dict[str, tuple[int, Fault, Kind, str]] = {
+    "lost": (0, only(Publish, 3), Kind.LOST, "1 of publisher 0, which has published"),
+    "twice": (0, twice, Kind.TWICE, "message 3 of publisher 0 came twice to bench-"),
+    "swapped": (0, swapped(), Kind.DISORDER, "message 2 of publisher 0 came after 3 to"),
+    "spoiled": (0, spoiled, Kind.WRONG, "was sent what nobody published"),
+    "unacknowledged": (1, only(PubAck, 2), Kind.UNACKNOWLEDGED, "1 of publisher 0"),
+    "refused": (
+        1,
+        only(PubAck, 1, PubAck(1, ReasonCode.QUOTA_EXCEEDED)),
+        Kind.WRONG,
+        "was sent PubAck(",
+    ),
+    "answer to nothing": (1, only(PubAck, 1, PubAck(9)), Kind.WRONG, "was sent PubAck("),
+    "answer of another QoS": (1, only(PubAck, 1, PubRec(1)), Kind.WRONG, "was sent PubRec("),
+    "disconnected": (
+        0,
+        only(Publish, 5, Disconnect(ReasonCode.SERVER_BUSY)),
+        Kind.WRONG,
+        "was sent Disconnect(",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_fault_is_seen(nursery: trio.Nursery, broker: FakeBroker, name: str) -> None:
+    """It is counted by its kind, and the first is told."""
+    qos, broker.fault, kind, text = FAULTS[name]
+    url = await serve_broker(nursery, broker)
+
+    course = await run_load(url, clients=1, window=4, qos=qos)
+
+    assert not course.tally.faultless
+    assert kind in course.tally.failures
+    assert text in course.tally.examples[kind]
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (only(ConnAck, 1, ConnAck(ReasonCode.NOT_AUTHORIZED)), "CONNECT of bench-"),
+        (only(ConnAck, 4, ConnAck(ReasonCode.NOT_AUTHORIZED)), "CONNECT of bench-"),
+        (only(SubAck, 1, SubAck(1, [ReasonCode.NOT_AUTHORIZED])), "SUBSCRIBE of bench-"),
+        (only(ConnAck, 2), "no answer to bench-"),
+    ],
+)
+async def test_who_is_refused_ends_it(
+    nursery: trio.Nursery, broker: FakeBroker, fault: Fault, text: str
+) -> None:
+    """Before anything was measured: without all clients it isn't the load that was asked for."""
+    broker.fault = fault
+    url = await serve_broker(nursery, broker)
+
+    with pytest.raises(Failure, match=text):
+        await run_load(url, clients=2)
+
+
+async def test_receive_maximum_is_kept(nursery: trio.Nursery, broker: FakeBroker) -> None:
+    """No more is on its way with QoS 1 than the broker takes [MQTT-3.3.4-7]."""
+    broker.receive_maximum = 2
+    url = await serve_broker(nursery, broker)
+
+    course = await run_load(url, clients=1, window=10, qos=1)
+
+    assert course.tally.faultless
+    assert 2 == broker.most_pending
+
+
+async def test_more_than_the_kernel_takes_is_sent(nursery: trio.Nursery) -> None:
+    """A window of megabytes: the rest waits, and comes in order."""
+    server: MQTTServer = await nursery.start(serve_mqtt, "tcp://127.0.0.1:0")
+
+    course = await run_load(server.url, clients=1, window=40, size=200_000, qos=1, timeout=10.0)
+
+    assert ({}, True) == (course.tally.examples, course.tally.faultless)
+
+
+async def test_an_interrupt_reports_what_was_measured(
+    nursery: trio.Nursery, broker: FakeBroker
+) -> None:
+    """What is on its way then is not missed."""
+    url = await serve_broker(nursery, broker)
+    plan = make_plan(url, seconds=60.0, warm_up=0.0)
+    load = MQTTLoad(plan, make_connector(plan))
+
+    with trio.fail_after(PATIENCE):
+        nursery.start_soon(load.run)
+        while not load.course.tally.latencies.count:  # noqa: ASYNC110  # a load need not tell
+            await trio.sleep(0.005)
+        load.interrupt()
+
+    assert load.course.tally.ended
+    assert load.course.tally.faultless
+
+
+async def test_an_interrupt_while_it_connects_ends_it(
+    nursery: trio.Nursery, broker: FakeBroker
+) -> None:
+    """Nothing was measured."""
+    broker.fault = only(ConnAck, 1)
+    url = await serve_broker(nursery, broker)
+    plan = make_plan(url, timeout=60.0)
+    load = MQTTLoad(plan, make_connector(plan))
+
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as running:
+            running.start_soon(load.run)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            load.interrupt()
+
+    assert 0 == load.course.tally.seconds
