@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+import struct
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
@@ -31,11 +33,17 @@ from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from speedo_trio.mqtt.wire.versions import Version
 from tests.cli.bench.conftest import PATIENCE, make_plan
 
-Fault = Callable[[int, Packet], list[Packet]]
+Fault = Callable[[int, Packet], Sequence[Packet | bytes]]
 """What goes out instead of a packet; the number counts those of its type, from 1."""
 
+NONSENSE = b"\x00\x00"
+"""No packet of any type."""
+END = b"end"
+RESET = b"reset"
+"""Instead of a packet: the connection is closed, or reset."""
 
-def right(number: int, packet: Packet) -> list[Packet]:
+
+def right(number: int, packet: Packet) -> Sequence[Packet | bytes]:
     """No fault."""
     return [packet]
 
@@ -90,9 +98,14 @@ class FakeBroker:
 
     async def _send(self, stream: trio.SocketStream, packet: Packet) -> None:
         number = self._sent[type(packet)] = self._sent.get(type(packet), 0) + 1
-        instead = self.fault(number, packet)
-        if instead:
-            data = b"".join(encode(each, Version.MQTT_5_0) for each in instead)
+        for each in self.fault(number, packet):
+            if isinstance(each, bytes) and each in {END, RESET}:
+                if each == RESET:  # close(2) with nothing to linger for sends RST
+                    linger = struct.pack("ii", 1, 0)
+                    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                await stream.aclose()
+                return
+            data = each if isinstance(each, bytes) else encode(each, Version.MQTT_5_0)
             await stream.send_all(data)
 
 

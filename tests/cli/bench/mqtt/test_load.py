@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import trio
+import trustme
 from attrs import evolve
 
 from speedo_trio.cli.bench.connector import make_connector
@@ -21,7 +24,15 @@ from speedo_trio.mqtt.wire.packets import (
 )
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
 from tests.cli.bench.conftest import PATIENCE, make_plan
-from tests.cli.bench.mqtt.conftest import FakeBroker, Fault, run_load, serve_broker
+from tests.cli.bench.mqtt.conftest import (
+    END,
+    NONSENSE,
+    RESET,
+    FakeBroker,
+    Fault,
+    run_load,
+    serve_broker,
+)
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -43,10 +54,10 @@ async def test_a_load_on_our_broker_has_no_errors(
     assert tally.latencies.count == tally.volume.requests * copies > 0
 
 
-def only(kind: type[Packet], number: int, *instead: Packet) -> Fault:
+def only(kind: type[Packet], number: int, *instead: Packet | bytes) -> Fault:
     """Send these instead of the packet of this type that has this number."""
 
-    def fault(count: int, packet: Packet) -> list[Packet]:
+    def fault(count: int, packet: Packet) -> list[Packet | bytes]:
         return list(instead) if isinstance(packet, kind) and count == number else [packet]
 
     return fault
@@ -97,6 +108,10 @@ FAULTS: dict[str, tuple[int, Fault, Kind, str]] = {
         Kind.WRONG,
         "was sent Disconnect(",
     ),
+    "ended": (0, only(Publish, 5, END), Kind.EOF, "the broker ended the connection of bench-"),
+    "reset": (0, only(Publish, 5, RESET), Kind.RESET, "-s-0: Connection reset by peer"),
+    "nonsense": (0, only(Publish, 5, NONSENSE), Kind.WRONG, "-s-0 was sent nonsense: "),
+    "publisher sent to": (1, only(PubAck, 5, Publish(b"x")), Kind.WRONG, "-p-0 was sent Publish("),
 }
 
 
@@ -120,6 +135,10 @@ async def test_a_fault_is_seen(nursery: trio.Nursery, broker: FakeBroker, name: 
         (only(ConnAck, 4, ConnAck(ReasonCode.NOT_AUTHORIZED)), "CONNECT of bench-"),
         (only(SubAck, 1, SubAck(1, [ReasonCode.NOT_AUTHORIZED])), "SUBSCRIBE of bench-"),
         (only(ConnAck, 2), "no answer to bench-"),
+        (only(ConnAck, 1, END), "the broker ended the connection of bench-"),
+        (only(ConnAck, 1, RESET), "-s-0: Connection reset by peer"),
+        (only(ConnAck, 1, NONSENSE), "-s-0 was sent nonsense: "),
+        (only(ConnAck, 1, b"\x20", b"\x03\x00\x87\x00"), "CONNECT of bench-"),
     ],
 )
 async def test_who_is_refused_ends_it(
@@ -131,6 +150,44 @@ async def test_who_is_refused_ends_it(
 
     with pytest.raises(Failure, match=text):
         await run_load(url, clients=2)
+
+
+async def test_a_load_over_tls(nursery: trio.Nursery, tmp_path: Path) -> None:
+    """It hears without the poller, which knows sockets only; more than a record fits is sent."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "server.pem"
+    )
+    certificate = f"?cert={tmp_path}/server.pem"
+    server: MQTTServer = await nursery.start(serve_mqtt, f"tls://localhost:0{certificate}")
+    url = f"mqtts://localhost:{server.port}"
+
+    course = await run_load(
+        url, clients=2, window=40, size=50_000, qos=1, timeout=10.0, ca=tmp_path / "ca.pem"
+    )
+
+    assert ({}, True) == (course.tally.examples, course.tally.faultless)
+    assert course.tally.latencies.count > 0
+
+
+@pytest.mark.parametrize("name", ["ended", "reset", "swapped"])
+async def test_a_fault_is_seen_without_a_poller(
+    nursery: trio.Nursery,
+    broker: FakeBroker,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the system has no epoll, each connection hears for itself."""
+    monkeypatch.setattr("speedo_trio.cli.bench.mqtt.load.open_poller", lambda: None)
+    _, broker.fault, kind, _ = FAULTS[name]
+    if name == "swapped":
+        broker.fault = swapped()
+    url = await serve_broker(nursery, broker)
+
+    course = await run_load(url, clients=1, window=4)
+
+    assert kind in course.tally.failures
 
 
 async def test_receive_maximum_is_kept(nursery: trio.Nursery, broker: FakeBroker) -> None:
