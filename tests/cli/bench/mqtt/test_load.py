@@ -13,6 +13,7 @@ from speedo_trio.cli.bench.connector import make_connector
 from speedo_trio.cli.bench.failure import Failure, Kind
 from speedo_trio.cli.bench.mqtt.load import MQTTLoad
 from speedo_trio.mqtt.embedding import MQTTServer, serve_mqtt
+from speedo_trio.mqtt.wire.encoder import encode
 from speedo_trio.mqtt.wire.packets import (
     ConnAck,
     Disconnect,
@@ -23,6 +24,7 @@ from speedo_trio.mqtt.wire.packets import (
     SubAck,
 )
 from speedo_trio.mqtt.wire.reason_codes import ReasonCode
+from speedo_trio.mqtt.wire.versions import Version
 from tests.cli.bench.conftest import PATIENCE, make_plan
 from tests.cli.bench.mqtt.conftest import (
     END,
@@ -188,6 +190,21 @@ async def test_a_fault_is_seen_without_a_poller(
     course = await run_load(url, clients=1, window=4)
 
     assert kind in course.tally.failures
+
+
+async def test_packets_come_in_parts(nursery: trio.Nursery, broker: FakeBroker) -> None:
+    """The cutting of the bytes makes no difference."""
+
+    def cut(number: int, packet: Packet) -> list[Packet | bytes]:
+        data = encode(packet, Version.MQTT_5_0)
+        return [data[:3], data[3:]] if isinstance(packet, Publish) else [packet]
+
+    broker.fault = cut
+    url = await serve_broker(nursery, broker)
+
+    course = await run_load(url, clients=1)
+
+    assert ({}, True) == (course.tally.examples, course.tally.faultless)
 
 
 async def test_receive_maximum_is_kept(nursery: trio.Nursery, broker: FakeBroker) -> None:

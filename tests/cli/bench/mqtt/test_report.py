@@ -102,6 +102,7 @@ def test_json_is_all_there_is_on_stdout(start: Start, broker: str) -> None:
     told = json.loads(out)
     assert told["delivered"] > 0
     assert (told["shape"], told["protocol_version"], told["errors"]) == ("pairs", "3.1.1", {})
+    assert "histogram" not in json.loads(start("bench", broker, *SHORT, "--json").end()[1])
     assert sum(bucket["messages"] for bucket in told["histogram"]) == told["latency_us"]["count"]
 
 
