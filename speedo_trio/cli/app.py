@@ -53,7 +53,8 @@ variable, file or default. Nothing listens."""
 _BENCH_HELP = """Put load on a running server, and measure how it replies.
 
 URL is tcp://host:port, tls://host:port, unix:/path, ws://host:port/path or wss://host:port/path.
-Unless --send is given, the server must echo lines."""
+Unless --send is given, the server must echo lines. A broker of MQTT is mqtt://host:port,
+mqtts://host:port or mqtt+unix:/path: clients publish and subscribe there."""
 
 _PUB_HELP = """Publish a message, a file or lines under a topic, at a broker."""
 

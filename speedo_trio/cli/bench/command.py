@@ -13,8 +13,8 @@ from speedo_trio.cli.bench.plan import Plan, check_plan
 from speedo_trio.cli.flags import checking
 
 _EPILOGUE = """Ctrl-C ends it early and reports what was measured until then. Exit status: 0 all
-replies were right, 1 cannot connect at all, 2 a mistake in the arguments, 3 there were errors or
-requests without a reply."""
+replies or messages were right, 1 cannot connect at all, 2 a mistake in the arguments, 3 there were
+errors, requests without a reply, or messages lost, twice or out of order."""
 
 
 def bench(plan: Annotated[Plan, Parameter(name="*")]) -> int:
@@ -30,7 +30,7 @@ app: App = App(
     usage="trio-speedo bench URL [OPTIONS]",
     help_epilogue=_EPILOGUE,
     config=(
-        checking(Plan, "url"),
+        checking(Plan, "url", "protocol_version"),
     ),  # instead of the variables and the file, which are the server's
 )
 app.default(bench)

@@ -97,7 +97,7 @@ class Connector:
 
     async def _look_up(self) -> list[_Endpoint]:
         target = self._target
-        if target.scheme == "unix":
+        if target.unix:
             return [_Endpoint(socket.AF_UNIX, target.path)]
         try:
             found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)

@@ -27,6 +27,10 @@ class Kind(enum.StrEnum):
     WRONG = "wrong reply"
     TLS = "TLS"
     WEBSOCKET = "WebSocket"
+    LOST = "lost"
+    TWICE = "twice"
+    DISORDER = "out of order"
+    UNACKNOWLEDGED = "not acknowledged"
     OTHER = "other"
 
 

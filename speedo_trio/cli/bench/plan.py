@@ -13,6 +13,7 @@ from attrs import Attribute, field, frozen
 from cyclopts import Group, Parameter
 
 from speedo_trio.cli.bench.dialogue import LARGEST_WINDOW, LEAST_SIZE
+from speedo_trio.cli.bench.mqtt.shape import SHAPES, VERSIONS
 from speedo_trio.cli.bench.target import Target, parse_target
 from speedo_trio.cli.flags import number, whole
 from speedo_trio.cli.trust import check_trust
@@ -20,6 +21,8 @@ from speedo_trio.errors import ConfigError
 
 _DEFAULT_SIZE, _DEFAULT_SECONDS, _DEFAULT_WARM_UP = 64, 5.0, 0.5
 _DAY = 86_400.0
+_FOR_LINES = ("requests", "rate", "connect_each", "send", "expect")
+_FOR_MQTT = ("shape", "qos", "protocol_version")
 _LARGEST_WINDOW_BYTES = 2**26
 _MOST_BYTES_IN_FLIGHT = 2**30
 """64 MiB for a client and 1 GiB in all: what is in flight is kept to be compared."""
@@ -29,14 +32,26 @@ def _url(plan: object, attribute: Attribute[str], value: str) -> None:
     parse_target(value)  # names the URL itself
 
 
+def _shape(plan: object, attribute: Attribute[str], value: object) -> None:
+    if value is not None and value not in SHAPES:
+        raise ConfigError(f"shape is {value!r}; allowed is {', '.join(SHAPES)}")
+
+
+def _version(plan: object, attribute: Attribute[str], value: object) -> None:
+    if value is not None and value not in VERSIONS:
+        raise ConfigError(f"protocol_version is {value!r}; allowed is {' or '.join(VERSIONS)}")
+
+
 _LOAD = Group("Load", sort_key=1)
 _LINES = Group("What is said", sort_key=2)
-_SECURITY = Group("TLS", sort_key=3)
-_OUTPUT = Group("Output", sort_key=4)
+_BROKER = Group("MQTT", sort_key=3)
+_SECURITY = Group("TLS", sort_key=4)
+_OUTPUT = Group("Output", sort_key=5)
 
 _Load = Parameter(group=_LOAD)
 _Optional = Parameter(group=_LOAD, show_default=False)
 _Line = Parameter(group=_LINES, show_default=False, metavar="TEXT", allow_leading_hyphen=True)
+_MQTT = Parameter(group=_BROKER, show_default=False)
 _File = Annotated[Path | None, Parameter(group=_SECURITY, show_default=False, metavar="FILE")]
 _Output = Parameter(group=_OUTPUT, show_default=False)
 
@@ -47,14 +62,15 @@ class Plan:
 
     url: Annotated[str, Parameter(group=_LOAD)] = field(validator=_url)
     """The server: tcp://host:port, tls://host:port, unix:/path, ws://host:port/path or
-    wss://host:port/path."""
+    wss://host:port/path. A broker of MQTT: mqtt://host:port, mqtts://host:port or
+    mqtt+unix:/path."""
     clients: Annotated[int, _Load] = field(default=50, validator=whole(1, 65_536), kw_only=True)
-    """Connections at once."""
+    """Connections at once; with MQTT, publishers and subscribers as --shape tells."""
     window: Annotated[int, _Load] = field(
         default=1, validator=whole(1, LARGEST_WINDOW), kw_only=True
     )
     """Requests that each client has in flight: it sends the next when a reply has come. With
-    --rate, the most that it has in flight."""
+    --rate, the most that it has in flight. With MQTT, messages of each publisher."""
     seconds: Annotated[float | None, _Optional] = field(
         default=None, validator=number("a number of seconds", 0.01, _DAY, none=True), kw_only=True
     )
@@ -83,12 +99,24 @@ class Plan:
     size: Annotated[int | None, Parameter(group=_LINES, show_default=False)] = field(
         default=None, validator=whole(LEAST_SIZE, 2**24, none=True), kw_only=True
     )
-    """Bytes of a line for an echo server, newline included: 64 unless told. No two lines are the
-    same, and every byte that comes back is compared."""
+    """Bytes of a line for an echo server, newline included, or of a payload of MQTT: 64 unless
+    told. No two are the same, and every byte that comes back is compared."""
     send: Annotated[str | None, _Line] = field(default=None, kw_only=True)
     """The request, for servers that don't echo: a line, without its newline."""
     expect: Annotated[str | None, _Line] = field(default=None, kw_only=True)
     """The reply to --send, without its newline; any line is right when it is not given."""
+    shape: Annotated[str | None, _MQTT] = field(default=None, validator=_shape, kw_only=True)
+    """pairs: each publisher has a subscriber of its topic; fanout: one publisher, --clients
+    subscribers; fanin: --clients publishers, one subscriber; wild: as pairs, with wildcards;
+    shared: as many subscribers as publishers, which share a subscription. pairs unless told."""
+    qos: Annotated[int | None, _MQTT] = field(
+        default=None, validator=whole(0, 2, none=True), kw_only=True
+    )
+    """Quality of service of messages and subscriptions: 0 unless told."""
+    protocol_version: Annotated[str | None, _MQTT] = field(
+        default=None, validator=_version, kw_only=True
+    )
+    """What is spoken: 5, which is the default, or 3.1.1."""
     ca: _File = field(default=None, kw_only=True)
     """Certificates to trust, as PEM; those of the system unless told."""
     insecure: Annotated[bool, Parameter(group=_SECURITY, show_default=False)] = field(
@@ -117,6 +145,16 @@ class Plan:
         if self.send is not None:
             return len(text_bytes(self.send)) + 1
         return _DEFAULT_SIZE if self.size is None else self.size
+
+    @property
+    def shape_name(self) -> str:
+        """Who publishes and who subscribes."""
+        return self.shape or "pairs"
+
+    @property
+    def version(self) -> int:
+        """MQTT's protocol level."""
+        return VERSIONS[self.protocol_version or "5"]
 
     @property
     def measuring_seconds(self) -> float:
@@ -154,10 +192,25 @@ def check_plan(plan: Plan) -> None:
     if plan.connect_each and plan.window > 1:
         raise ConfigError(f"--window is {plan.window}; with --connect-each allowed is 1")
     target = plan.target
+    _check_protocol(plan)
     check_trust(
-        plan, secure=target.secure, schemes="tls:// and wss://", seen=f"the target is {target}"
+        plan,
+        secure=target.secure,
+        schemes="tls://, wss:// and mqtts://",
+        seen=f"the target is {target}",
     )
     _check_memory(plan)
+
+
+def _check_protocol(plan: Plan) -> None:
+    """See whether what is only for lines, or only for MQTT, has its target."""
+    target = plan.target
+    for flag in _FOR_LINES if target.mqtt else _FOR_MQTT:
+        given = getattr(plan, flag)
+        if given is not None and given is not False:  # 0 is neither
+            what = "lines" if target.mqtt else "MQTT"
+            name = f"--{flag.replace('_', '-')}"
+            raise ConfigError(f"{name} is for servers of {what}, and the target is {target}")
 
 
 def _check_memory(plan: Plan) -> None:

@@ -31,19 +31,23 @@ def text_report(course: Course, *, blocks: bool) -> str:
     rows = [("replies", _volume(tally)), ("", _throughput(tally))]
     if plan.rate is not None:
         rows.append(("schedule", _schedule(course)))
-    rows += [("latency", text) for text in _times(tally.latencies)]
-    rows += [("connect", text) for text in _connects(tally)]
-    rows += [("errors", text) for text in _errors(tally)]
-    lines = [_title(plan), ""]
-    shown = ""
-    for name, text in rows:
-        lines.append(f"{'' if name == shown else name:<10}{text}")
-        shown = name or shown
+    rows += [("latency", text) for text in latencies(tally.latencies)]
+    rows += [("connect", text) for text in connects(tally)]
+    rows += [("errors", text) for text in errors(tally)]
+    lines = [_title(plan), "", *layout(rows)]
     if course.interrupted:
         lines.append("interrupted: nothing that was in flight is counted")
     if plan.histogram and tally.latencies.count:
         lines += ["", "latency from  replies", *bars(tally.latencies, blocks=blocks)]
     return "\n".join(lines)
+
+
+def layout(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Rows as lines; a name that is that of the row above is not said again."""
+    shown = ""
+    for name, text in rows:
+        yield f"{'' if name == shown else name:<10}{text}"
+        shown = name or shown
 
 
 def _title(plan: Plan) -> str:
@@ -81,7 +85,8 @@ def _schedule(course: Course) -> str:
     return f"{sent}, {asked}{behind}"
 
 
-def _times(times: Histogram) -> Iterator[str]:
+def latencies(times: Histogram) -> Iterator[str]:
+    """Extremes and percentiles."""
     if not times.count:
         yield "nothing was answered"
         return
@@ -94,13 +99,15 @@ def _row(times: Iterable[tuple[str, float]]) -> str:
     return "   ".join(f"{name:<5} {duration(time):>7}" for name, time in times)
 
 
-def _connects(tally: Tally) -> Iterator[str]:
+def connects(tally: Tally) -> Iterator[str]:
+    """How many there were, and how long they took."""
     yield counted(tally.connects.count, "connection")
     if tally.connects.count:
-        yield from _times(tally.connects)
+        yield from latencies(tally.connects)
 
 
-def _errors(tally: Tally) -> Iterator[str]:
+def errors(tally: Tally) -> Iterator[str]:
+    """Each kind, and the first of it."""
     for kind, count in tally.failures.most_common():
         yield f"{count:,} × {kind}; the first: {tally.examples[kind]}"
     if tally.lost:
@@ -126,24 +133,34 @@ def json_report(course: Course) -> str:
         "replies_per_s": round(tally.per_second(tally.counted.replies), 1),
         "bytes_sent": tally.counted.bytes_sent,
         "bytes_received": tally.counted.bytes_received,
-        "latency_us": _microseconds(tally.latencies),
-        "connect_us": _microseconds(tally.connects),
-        "errors": {
-            kind: {"count": count, "first": tally.examples[kind]}
-            for kind, count in tally.failures.items()
-        },
+        "latency_us": microseconds(tally.latencies),
+        "connect_us": microseconds(tally.connects),
+        "errors": told_errors(tally),
         "lost": tally.lost,
         "unsent": course.unsent,
     }
     if plan.histogram:
-        results["histogram"] = [
-            {"from_us": bucket.low / 1e3, "to_us": bucket.high / 1e3, "replies": bucket.count}
-            for bucket in tally.latencies
-        ]
+        results["histogram"] = buckets(tally.latencies, "replies")
     return json.dumps(results, indent=2)
 
 
-def _microseconds(times: Histogram) -> dict[str, float] | None:
+def told_errors(tally: Tally) -> dict[str, dict[str, object]]:
+    """By kind: how many, and the first."""
+    return {
+        kind: {"count": count, "first": tally.examples[kind]}
+        for kind, count in tally.failures.items()
+    }
+
+
+def buckets(times: Histogram, what: str) -> list[dict[str, float]]:
+    """The buckets that hold anything; `what` is what they count."""
+    return [
+        {"from_us": bucket.low / 1e3, "to_us": bucket.high / 1e3, what: bucket.count}
+        for bucket in times
+    ]
+
+
+def microseconds(times: Histogram) -> dict[str, float] | None:
     """None of nothing."""
     if not times.count:
         return None

@@ -9,13 +9,15 @@ import gc
 import resource
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
 from speedo_trio.cli.bench.connector import make_connector
 from speedo_trio.cli.bench.failure import Failure
 from speedo_trio.cli.bench.load import Load
+from speedo_trio.cli.bench.mqtt.load import MQTTLoad
+from speedo_trio.cli.bench.mqtt.report import mqtt_json_report, mqtt_text_report
 from speedo_trio.cli.bench.progress import show_progress
 from speedo_trio.cli.bench.report import json_report, text_report
 from speedo_trio.cli.mistakes import Mistake
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from speedo_trio.cli.bench.course import Course
     from speedo_trio.cli.bench.plan import Plan
+
+AnyLoad: TypeAlias = "Load | MQTTLoad"
 
 RIGHT, CANNOT_CONNECT, ERRORS, INTERRUPTED = 0, 1, 3, 130
 """The exit statuses of ``bench``; a mistake in its arguments is 2, as everywhere. 130 is a signal
@@ -42,9 +46,9 @@ def run_bench(plan: Plan) -> int:
         Mistake: something that the plan needs is not there.
     """
     connector = make_connector(plan)
-    allow_files(plan.clients + _SPARE_FILES)
+    allow_files((2 if plan.target.mqtt else 1) * plan.clients + _SPARE_FILES)
     _tune_collector()
-    load = Load(plan, connector)
+    load = MQTTLoad(plan, connector) if plan.target.mqtt else Load(plan, connector)
     failure = trio.run(_run, load)
     if failure is not None:
         complain(f"cannot connect to {plan.target}: {failure}")
@@ -77,7 +81,7 @@ def _tune_collector() -> None:
     gc.set_threshold(20_000)
 
 
-async def _run(load: Load) -> Failure | None:
+async def _run(load: AnyLoad) -> Failure | None:
     """Run the load; the failure when nothing can be connected to."""
     failure: Failure | None = None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -93,7 +97,7 @@ async def _run(load: Load) -> Failure | None:
     return failure
 
 
-async def _obey(signals: AsyncIterator[int], load: Load) -> None:
+async def _obey(signals: AsyncIterator[int], load: AnyLoad) -> None:
     async for _ in signals:
         load.interrupt()
 
@@ -108,8 +112,9 @@ def _tell(course: Course) -> int:
         complain("interrupted before anything was measured")
         return INTERRUPTED
     if course.plan.json:
-        say(json_report(course))
+        say(mqtt_json_report(course) if course.plan.target.mqtt else json_report(course))
     else:
         encoding = getattr(sys.stdout, "encoding", None) or ""
-        say(text_report(course, blocks=encoding.lower().startswith("utf")))
+        report = mqtt_text_report if course.plan.target.mqtt else text_report
+        say(report(course, blocks=encoding.lower().startswith("utf")))
     return RIGHT if course.tally.faultless else ERRORS

@@ -53,6 +53,15 @@ def test_every_flag(planned: Any) -> None:
     assert str(planned("tls://x:1", "--ca", "c").ca) == "c"
 
 
+def test_every_flag_of_mqtt(planned: Any) -> None:
+    """A version is a text, whatever it looks like."""
+    plan = planned("mqtt://x", *["--shape", "fanout", "--qos", "2", "--protocol-version", "3.1.1"])
+
+    assert (plan.shape_name, plan.qos, plan.version) == ("fanout", 2, 4)
+    assert planned("mqtt://x", "--protocol-version", "5").version == 5
+    assert (planned("mqtt://x").shape_name, planned("mqtt://x").version) == ("pairs", 5)
+
+
 def test_variables_and_files_of_servers_are_nothing_to_it(
     planned: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +107,7 @@ def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"--{attribute.name.replace('_', '-')} " in out
     text = " ".join(out.replace("│", " ").split())  # as if it had no lines
     assert "coordinated omission" in text
-    assert "Exit status: 0 all replies were right, 1 cannot connect" in text
+    assert "Exit status: 0 all replies or messages were right, 1 cannot" in text
     assert max(map(len, out.splitlines())) <= 80
 
 

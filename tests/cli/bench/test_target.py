@@ -18,6 +18,10 @@ TARGETS = {
     "unix:x": Target(scheme="unix", path="x"),
     "ws://example.com/a/b?c=d": Target(scheme="ws", host="example.com", port=80, path="/a/b?c=d"),
     "ws://example.com:8080/": Target(scheme="ws", host="example.com", port=8080, path="/"),
+    "mqtt://example.com": Target(scheme="mqtt", host="example.com", port=1883),
+    "mqtts://[::1]": Target(scheme="mqtts", host="::1", port=8883),
+    "mqtt://x:1": Target(scheme="mqtt", host="x", port=1),
+    "mqtt+unix:/run/x.sock": Target(scheme="mqtt+unix", path="/run/x.sock"),
     "wss://[::1]/": Target(scheme="wss", host="::1", port=443, path="/"),
 }
 
@@ -47,6 +51,9 @@ MISTAKES = {
     "localhost:9292": "is no server to load",
     "http://x:1": "is no server to load",
     "TCP://x:1": "is no server to load",
+    "mqtt:x:1": "is no server to load",
+    "mqtt://x/y": "has a path, which mqtt does not",
+    "mqtt+unix:": "has no path",
     "tcp:x:1": "is no server to load",
     "tcp://": "has no host and port",
     "tcp://:9292": "has no host and port",
