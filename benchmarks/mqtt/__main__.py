@@ -42,7 +42,7 @@ def main() -> int:
     shapes = options.shapes or SUITES["quick" if options.quick else options.suite]
     seconds = options.seconds or (0.3 if options.quick else 3)
     rounds = options.rounds or (1 if options.quick else 5)
-    allow_files(2 * max(shape.many for shape in shapes) + SPARE_FILES)
+    allow_files(max(shape.connections for shape in shapes) + SPARE_FILES)
     with ending_on_signals(), compiled_tools(seconds) as tools:
         brokers = entrants(chosen(options.brokers, install=options.install))
         contest = Contest(

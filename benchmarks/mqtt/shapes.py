@@ -68,6 +68,13 @@ class Shape:
         return f"{self}: {said}; QoS {self.qos}, {version}, {self.size:,} bytes"
 
     @property
+    def connections(self) -> int:
+        """How many there are at once, at most."""
+        if self.kind in {"pairs", "wild", "shared"}:
+            return 2 * self.many
+        return self.each if self.kind == "storm" else self.many + 1
+
+    @property
     def unit(self) -> str:
         """What its rate counts."""
         return UNITS.get(self.kind, "messages/s")
